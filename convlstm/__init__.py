@@ -1,0 +1,1 @@
+"""ConvLSTM finds what really moves in video."""

@@ -1,0 +1,66 @@
+"""Frames to clips: resizing, window arithmetic, short sequences. Training and detection share this module.
+
+frames   0 1 2 3 4 5 6 7 8 9 . . .        seq_length 10, stride 3
+window 0 [-----------------]
+window 1       [-----------------]
+context of window 1 with lags (1, 3, 9): frames 0-2, and frame 0 again for what lies before the start
+"""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from convlstm.errors import DataError
+from convlstm.types import Float32Array, UInt8Array
+
+
+def resize_frame(pixels: UInt8Array, size: tuple[int, int]) -> UInt8Array:
+    """Stretch an RGB image (H, W, 3) to `size` = (height, width). Averages areas when it shrinks."""
+    height, width = pixels.shape[:2]
+    if (height, width) == tuple(size):
+        return pixels
+    shrinks = size[0] <= height and size[1] <= width
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(pixels, (size[1], size[0]), interpolation=method), dtype=np.uint8)
+
+
+def mask_share(mask: UInt8Array, grid: tuple[int, int]) -> Float32Array:
+    """Share of non-zero pixels of a mask (H, W) in each cell of `grid` = (GH, GW); float32 in [0, 1]."""
+    moving = (mask > 0).astype(np.float32)
+    return np.asarray(cv2.resize(moving, (grid[1], grid[0]), interpolation=cv2.INTER_AREA), dtype=np.float32)
+
+
+def window_starts(num_frames: int, seq_length: int, stride: int) -> range:
+    """First frames of all whole windows in `num_frames` consecutive frames; empty where there are too few."""
+    return range(0, max(0, num_frames - seq_length + 1), stride)
+
+
+def count_windows(num_frames: int, seq_length: int, stride: int) -> int:
+    """(num_frames - seq_length) // stride + 1, or 0 where there are too few frames."""
+    return len(window_starts(num_frames, seq_length, stride))
+
+
+def window_frames(start: int, seq_length: int, num_context: int, run: range) -> list[int]:
+    """Frame indices of a window inside the gapless `run`, with `num_context` earlier ones in front.
+
+    Where the run has no earlier frame its first one stands in, so that lags are clamped at the start of the run. Where
+    the run ends inside the window (a short sequence padded on purpose) its last frame is repeated.
+    """
+    return [min(max(i, run.start), run.stop - 1) for i in range(start - num_context, start + seq_length)]
+
+
+def consecutive_runs(indices: Sequence[int]) -> list[range]:
+    """Gapless stretches of increasing frame indices: [0, 1, 2, 5, 6] gives ranges 0-2 and 5-6."""
+    runs: list[range] = []
+    for index in indices:
+        if runs and index == runs[-1].stop:
+            runs[-1] = range(runs[-1].start, index + 1)
+        else:
+            runs.append(range(index, index + 1))
+    return runs
+
+
+def too_short(name: str, longest_run: int, seq_length: int, *, remedies: str) -> DataError:
+    """The error for a sequence that holds no whole window; one wording for training and detection."""
+    return DataError(f"{name}: {longest_run} consecutive frames, but a window needs {seq_length}: {remedies}")

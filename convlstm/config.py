@@ -1,0 +1,296 @@
+"""All settings and the only home of their defaults. YAML first, then flags: the flag wins.
+
+Nothing here imports torch: `convlstm train --help` is made from these classes.
+"""
+
+import difflib
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import Field, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+
+import yaml
+
+from convlstm.errors import ConfigError
+from convlstm.types import CELL_SIZE
+
+Stem = Literal["rgb", "motion"]
+Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+ShortSequences = Literal["error", "skip", "repeat_last"]
+
+MAX_IMAGE_PIXELS = 1 << 27
+"""Larger images (over 134 megapixels) are refused from their header."""
+
+
+def _setting(default: Any, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
+
+
+def _check(condition: bool, message: str) -> None:
+    if not condition:
+        raise ConfigError(message)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """What decides the network's weights; saved in every checkpoint."""
+
+    classes: tuple[str, ...] = _setting(("static", "dynamic"), "Class names; in the first one nothing happens.")
+    stem: Stem = _setting("rgb", "rgb: frames as they are; motion: exposure taken out, differences added.")
+    lags: tuple[int, ...] = _setting((1, 3, 9), "How many frames back the motion stem looks.")
+
+    def __post_init__(self) -> None:
+        _check(
+            len(self.classes) >= 2 and len(set(self.classes)) == len(self.classes) and all(self.classes),
+            f"classes must be at least two different names, got {list(self.classes)}",
+        )
+        _check(self.stem in get_args(Stem), f'stem must be "rgb" or "motion", got "{self.stem}"')
+        _check(
+            len(self.lags) > 0 and all(1 <= lag <= 256 for lag in self.lags) and len(set(self.lags)) == len(self.lags),
+            f"lags must be different frame counts from 1 to 256, got {list(self.lags)}",
+        )
+
+    @property
+    def num_context(self) -> int:
+        """Frames before a window that its features need: the largest lag, or 0."""
+        return max(self.lags) if self.stem == "motion" else 0
+
+    @property
+    def dynamic_index(self) -> int | None:
+        """Index of the class named `dynamic`; None where no class has that name."""
+        return self.classes.index("dynamic") if "dynamic" in self.classes else None
+
+
+@dataclass(frozen=True)
+class TrainConfig(ModelConfig):
+    """A training run; `training.yaml` lists every field with its meaning."""
+
+    stem: Stem = _setting("motion", "motion: exposure taken out, differences added; rgb: the original network.")
+    data_root: Path = _setting(Path("data"), "Folder that holds the manifest and the sequences.")
+    manifest: str = _setting("data.csv", "Manifest inside data_root: folder_name,type[,group,fps,split].")
+    project: Path = _setting(Path("runs/train"), "Where runs are kept.")
+    name: str = _setting("exp", "Name of the run; a number is added when it exists.")
+    seq_length: int = _setting(10, "Frames per window (T).")
+    stride: int = _setting(3, "Frames between the starts of neighbouring windows.")
+    target_size: tuple[int, int] = _setting((640, 640), "Height and width of the resized frame, multiples of 32.")
+    short_sequences: ShortSequences = _setting("error", "Sequences shorter than a window: error, skip, repeat_last.")
+    fps: float = _setting(25.0, "Frame rate of sequences for which the manifest gives none.")
+    mask_min_share: float = _setting(0.02, "A cell with masks is dynamic where more than this share of it is.")
+    val_ratio: float = _setting(0.2, "Share of the groups kept for validation, where the manifest does not say.")
+    epochs: int = _setting(10, "Passes over the training windows.")
+    batch_size: int = _setting(16, "Windows per step.")
+    lr: float = _setting(1e-4, "Learning rate of Adam.")
+    weight_decay: float = _setting(0.0, "Weight decay of Adam.")
+    scheduler: Literal["plateau", "cosine", "none"] = _setting("plateau", "Learning rate after the warm-up.")
+    warmup_epochs: float = _setting(0.5, "Epochs over which the learning rate rises from 0.")
+    grad_clip: float = _setting(1.0, "Largest norm of the gradient; 0 switches clipping off.")
+    class_weighting: Literal["balanced", "none"] = _setting("balanced", "Weigh classes by how rare their windows are.")
+    positive_weight: float = _setting(1.0, "Weight of dynamic cells against static ones, where masks exist.")
+    ema: bool = _setting(True, "Keep an exponential moving average of the weights, validate and save it.")
+    ema_decay: float = _setting(0.998, "Decay of that average per step.")
+    early_stopping_patience: int = _setting(10, "Stop after so many epochs without a better val_loss; 0: never.")
+    threshold: float = _setting(
+        0.5, "Probability from which a cell or window counts as dynamic; saved with the weights."
+    )
+    report_interval: int = _setting(5, "Write report.html every so many epochs, and at the end; 0: never.")
+    tensorboard: bool = _setting(True, "Write TensorBoard events.")
+    device: str = _setting("auto", "auto, cpu, cuda, mps, or cuda:N.")
+    precision: Precision = _setting("auto", "auto: bf16 where the hardware has it, float32 elsewhere.")
+    num_workers: int = _setting(2, "Processes that load data; 0: none beside the main one.")
+    seed: int = _setting(0, "Seed of the split, the order and the first weights.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_positive(self, "seq_length", "stride", "epochs", "batch_size", "lr", "fps", "positive_weight")
+        _check_not_negative(self, "weight_decay", "warmup_epochs", "grad_clip", "early_stopping_patience")
+        _check_not_negative(self, "report_interval", "num_workers", "seed")
+        check_target_size(self.target_size)
+        _check(0 < self.val_ratio < 1, f"val_ratio must lie between 0 and 1, got {self.val_ratio}")
+        _check(0 < self.ema_decay < 1, f"ema_decay must lie between 0 and 1, got {self.ema_decay}")
+        _check(0 <= self.mask_min_share < 1, f"mask_min_share must lie in [0, 1), got {self.mask_min_share}")
+        check_threshold(self.threshold)
+        _check(
+            bool(self.name) and Path(self.name).name == self.name,
+            f'name must be a plain folder name, got "{self.name}": put the path into project',
+        )
+
+    def model_config(self) -> ModelConfig:
+        """The part that decides the network."""
+        return ModelConfig(classes=self.classes, stem=self.stem, lags=self.lags)
+
+
+@dataclass(frozen=True)
+class DetectConfig:
+    """A detection job."""
+
+    output: Path = _setting(Path("results"), "Folder for the results.")
+    batch: bool = _setting(False, "The source folder holds many sources: frame folders and videos.")
+    save_viz: bool = _setting(False, "Write NAME_result.png: frame, heatmap, overlay, timeline.")
+    save_heatmaps: bool = _setting(False, "Write NAME_heatmaps.npz: every heatmap with its frames and times.")
+    threshold: float | None = _setting(None, "A cell is dynamic from this probability on; default: the checkpoint's.")
+    stride: int = _setting(3, "Frames between the starts of neighbouring windows.")
+    fps: float = _setting(25.0, "Frame rate of frame folders, which carry no times.")
+    short_sequences: Literal["error", "repeat_last"] = _setting("error", "Sources shorter than a window.")
+    event_hysteresis: float = _setting(0.1, "An event goes on down to threshold minus this.")
+    event_min_seconds: float = _setting(0.0, "Shorter events are dropped.")
+    event_max_gap_seconds: float = _setting(0.5, "Events of one region closer than this are one.")
+    engine: Literal["auto", "torch"] = _setting("auto", "What runs the network.")
+    device: str = _setting("auto", "auto, cpu, cuda, mps, or cuda:N.")
+    overwrite: bool = _setting(False, "Do finished sources again.")
+
+    def __post_init__(self) -> None:
+        _check_positive(self, "stride", "fps")
+        _check_not_negative(self, "event_hysteresis", "event_min_seconds", "event_max_gap_seconds")
+        if self.threshold is not None:
+            check_threshold(self.threshold)
+
+
+def check_threshold(threshold: float) -> None:
+    """Raise ConfigError unless `threshold` is a usable probability."""
+    _check(0 < threshold < 1, f"threshold must lie between 0 and 1, got {threshold}")
+
+
+def check_target_size(size: tuple[int, int]) -> None:
+    """Raise ConfigError unless height and width are positive multiples of 32."""
+    if all(side > 0 and side % CELL_SIZE == 0 for side in size):
+        return
+    below = tuple(max(1, side // CELL_SIZE) * CELL_SIZE for side in size)
+    above = tuple(max(1, -(-side // CELL_SIZE)) * CELL_SIZE for side in size)
+    raise ConfigError(f"target_size must be multiples of {CELL_SIZE}, got {tuple(size)}: use {below} or {above}")
+
+
+def _check_positive(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _check(value > 0, f"{name} must be greater than 0, got {value}")
+
+
+def _check_not_negative(config: object, *names: str) -> None:
+    for name in names:
+        value = getattr(config, name)
+        _check(value >= 0, f"{name} must not be negative, got {value}")
+
+
+AnyConfig = TypeVar("AnyConfig", ModelConfig, TrainConfig, DetectConfig)
+
+
+def load_config(kind: type[AnyConfig], path: Path | None = None, flags: Mapping[str, Any] | None = None) -> AnyConfig:
+    """Defaults, then the YAML file `path`, then `flags`; checked.
+
+    Raises ConfigError, which names an unknown key's nearest neighbour.
+    """
+    values = dict(read_yaml(path)) if path is not None else {}
+    values.update(flags or {})
+    return config_from_dict(kind, values, origin=str(path) if path is not None else "arguments")
+
+
+def config_from_dict(kind: type[AnyConfig], values: Mapping[str, Any], *, origin: str) -> AnyConfig:
+    """Build `kind` from plain values; `origin` is named in messages."""
+    hints = typing.get_type_hints(kind)
+    known = {f.name: f for f in fields(kind)}
+    converted = {}
+    for key, value in values.items():
+        if key not in known:
+            raise ConfigError(f"{origin}: {_unknown_key(key, list(known))}")
+        converted[key] = _convert(value, hints[key], key, origin)
+    return kind(**converted)
+
+
+def _unknown_key(key: object, known: list[str]) -> str:
+    nearest = difflib.get_close_matches(str(key).replace("-", "_"), known, n=1)
+    advice = f'did you mean "{nearest[0]}"?' if nearest else f"known are: {', '.join(known)}"
+    return f'unknown setting "{key}": {advice}'
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A YAML file of settings as a dict. Raises ConfigError, with the line where YAML gives one."""
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f'{path} must hold lines "setting: value", got {type(values).__name__}')
+    return values
+
+
+def _convert(value: Any, hint: Any, key: str, origin: str) -> Any:
+    try:
+        return _convert_value(value, hint)
+    except (TypeError, ValueError, OverflowError) as error:
+        expected = str(error) if isinstance(error, _ChoiceError) else type_words(hint)
+        raise ConfigError(f"{origin}: {key} must be {expected}, got {value!r}") from error
+
+
+class _ChoiceError(ValueError):
+    pass
+
+
+def _convert_value(value: Any, hint: Any) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        if value is None:
+            return None
+        return _convert_value(value, next(a for a in arguments if a is not type(None)))
+    if origin is Literal:
+        if value not in arguments:
+            raise _ChoiceError("one of " + ", ".join(arguments))
+        return value
+    if origin is tuple:
+        return _convert_tuple(value, arguments)
+    if hint is bool or isinstance(value, bool):
+        if hint is not bool or not isinstance(value, bool):
+            raise TypeError
+        return value
+    if hint is int and isinstance(value, float) and not value.is_integer():
+        raise ValueError
+    if hint in (str, Path) and not isinstance(value, str | Path):
+        raise TypeError
+    result = hint(value)
+    if isinstance(result, float) and result != result:
+        raise ValueError
+    return result
+
+
+def _convert_tuple(value: Any, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    if isinstance(value, str) or not isinstance(value, list | tuple):
+        raise TypeError
+    if arguments[-1] is not Ellipsis and len(value) != len(arguments):
+        raise ValueError
+    return tuple(_convert_value(item, arguments[0]) for item in value)
+
+
+def type_words(hint: Any) -> str:
+    """A type as a user would say it."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return f"{type_words(arguments[0])} or nothing"
+    if origin is tuple:
+        count = "a list of" if arguments[-1] is Ellipsis else f"{len(arguments)}"
+        return f"{count} values, each {type_words(arguments[0])}"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "a path"}
+    return words.get(hint, str(hint))
+
+
+def config_to_dict(config: ModelConfig | TrainConfig | DetectConfig) -> dict[str, Any]:
+    """Plain values for YAML and checkpoints; the inverse of `config_from_dict`."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Path):
+            return str(value)
+        return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+    return {key: plain(value) for key, value in asdict(config).items()}
+
+
+def setting_help(setting: "Field[Any]") -> str:
+    """Help text of one field, with its default."""
+    default = setting.default
+    shown = " ".join(map(str, default)) if isinstance(default, tuple) else default
+    text = str(setting.metadata["help"])
+    return text if default is None else f"{text} [{shown}]"

@@ -1,0 +1,81 @@
+"""A folder of numbered images as a source."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from convlstm.clips import consecutive_runs
+from convlstm.errors import DataError
+from convlstm.sources.base import SeekableSource
+from convlstm.sources.images import IMAGE_SUFFIXES, read_image
+from convlstm.sources.numbering import order_frames
+from convlstm.types import Frame, UInt8Array
+
+
+def list_images(folder: Path) -> list[str]:
+    """Names of the image files in `folder`, hidden ones left out. Raises DataError where it cannot be listed."""
+    try:
+        with os.scandir(folder) as entries:
+            return [e.name for e in entries if _is_image_name(e.name) and not e.is_dir()]
+    except OSError as error:
+        raise DataError(f"{folder}: cannot be listed: {error.strerror}") from error
+
+
+def _is_image_name(name: str) -> bool:
+    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+
+
+class FolderSource(SeekableSource):
+    """Frames of one folder in the order of their numbers; `pts_seconds` is index / fps."""
+
+    def __init__(
+        self, folder: Path, *, fps: float, name: str | None = None, files: Sequence[str] | None = None
+    ) -> None:
+        super().__init__(name or str(folder))
+        self.folder = folder
+        self._fps = fps
+        names = list(files) if files is not None else list_images(folder)
+        if not names:
+            raise DataError(f"{self.name}: no images in this folder; known are {', '.join(sorted(IMAGE_SUFFIXES))}")
+        self.files = {frame.index: frame.name for frame in order_frames(self.name, names)}
+        self._runs = consecutive_runs(list(self.files))
+        self._note_gaps()
+
+    @property
+    def num_frames(self) -> int:
+        """Number of image files."""
+        return len(self.files)
+
+    @property
+    def fps(self) -> float:
+        """As given: images carry no times."""
+        return self._fps
+
+    @property
+    def runs(self) -> list[range]:
+        """Stretches without a missing number."""
+        return self._runs
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Every image that decodes; the others are named in `damage`."""
+        self.damage.unreadable.clear()
+        for index, name in self.files.items():
+            try:
+                pixels = read_image(self.folder / name)
+            except DataError as error:
+                self.damage.unreadable.append(str(error).removeprefix(f"{self.folder}{os.sep}"))
+                continue
+            yield Frame(pixels, index, index / self._fps)
+
+    def read(self, indices: Sequence[int]) -> list[UInt8Array]:
+        """Decode the images of `indices`."""
+        decoded = {index: read_image(self.folder / self.files[index]) for index in dict.fromkeys(indices)}
+        return [decoded[index] for index in indices]
+
+    def _note_gaps(self) -> None:
+        for before, after in zip(self._runs, self._runs[1:], strict=False):
+            count = after.start - before.stop
+            self.damage.gaps.append(
+                f"{count} frame{'s' if count > 1 else ''} missing between "
+                f"{self.files[before[-1]]} and {self.files[after[0]]}"
+            )
