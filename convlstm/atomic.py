@@ -11,8 +11,8 @@ from typing import IO
 def atomic_write(path: Path, *, keep_previous: Path | None = None) -> Iterator[IO[bytes]]:
     """Open a binary file that becomes `path` when the block ends without an error.
 
-    Written to a temporary file in the same folder, fsynced, renamed. With `keep_previous`, the file that stood at `path`
-    is kept under that name.
+    Written to a temporary file in the same folder, fsynced, renamed. With `keep_previous`, the file that stood at
+    `path` is kept under that name.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name[:64]}.{os.getpid()}.tmp")
@@ -22,8 +22,8 @@ def atomic_write(path: Path, *, keep_previous: Path | None = None) -> Iterator[I
             file.flush()
             os.fsync(file.fileno())
         if keep_previous is not None and path.exists():
-            os.replace(path, keep_previous)
-        os.replace(temporary, path)
+            path.replace(keep_previous)
+        temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

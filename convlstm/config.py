@@ -4,6 +4,7 @@ Nothing here imports torch: `convlstm train --help` is made from these classes.
 """
 
 import difflib
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -252,7 +253,7 @@ def _convert_value(value: Any, hint: Any) -> Any:
     if hint in (str, Path) and not isinstance(value, str | Path):
         raise TypeError
     result = hint(value)
-    if isinstance(result, float) and result != result:
+    if isinstance(result, float) and math.isnan(result):
         raise ValueError
     return result
 

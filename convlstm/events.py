@@ -1,8 +1,8 @@
 """Heatmaps in, events out: hysteresis, minimum duration, merging of short gaps.
 
 A region opens an event when it reaches the threshold; the event goes on while a region that touches it stays over the
-threshold minus the hysteresis, and ends when none has done so for longer than the gap allowed. An event spans its windows
-wholly: from the first frame of the first to the last frame of the last.
+threshold minus the hysteresis, and ends when none has done so for longer than the gap allowed. An event spans its
+windows wholly: from the first frame of the first to the last frame of the last.
 """
 
 from dataclasses import replace

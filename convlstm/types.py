@@ -20,8 +20,8 @@ Float32Array = NDArray[np.float32]
 class Frame:
     """One image of a source.
 
-    `pixels` uint8 RGB (H, W, 3); `index` counts from 0 in the source's own rhythm, so that a missing frame leaves a gap;
-    `pts_seconds` is the presentation time.
+    `pixels` uint8 RGB (H, W, 3); `index` counts from 0 in the source's own rhythm, so that a missing frame leaves a
+    gap; `pts_seconds` is the presentation time.
     """
 
     pixels: UInt8Array

@@ -34,7 +34,7 @@ class ConvLSTMCell(nn.Module):
         return self.step(self.conv_x(x), state)
 
     def step(self, gates_x: Tensor, state: State | None = None) -> State:
-        """As `forward`, with `conv_x` of the input (B, 4D, H, W) already at hand: windows that share frames share it."""
+        """As `forward`, with `conv_x` of the input (B, 4D, H, W) at hand: windows that share frames share it."""
         h, c = state if state is not None else self.zero_state(gates_x)
         i, f, o, g = (gates_x + self.conv_h(h)).chunk(4, dim=1)
         c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
@@ -49,8 +49,8 @@ class ConvLSTMCell(nn.Module):
 class ConvLSTM(nn.Module):
     """A stack of ConvLSTM layers over a sequence.
 
-    `hidden_dim` and `kernel_size` may be lists with one entry per layer. Input is (B, T, C, H, W), or (T, B, C, H, W) with
-    `batch_first=False`.
+    `hidden_dim` and `kernel_size` may be lists with one entry per layer. Input is (B, T, C, H, W), or
+    (T, B, C, H, W) with `batch_first=False`.
     """
 
     def __init__(
@@ -76,9 +76,9 @@ class ConvLSTM(nn.Module):
     def forward(self, x: Tensor, states: list[State] | None = None) -> tuple[list[Tensor], list[State]]:
         """Outputs (of the last layer, or of all with `return_all_layers`) and the last state of every layer.
 
-        `states` is taken in the form in which it is returned, one (h, c) per layer, so that two calls on the halves of a
-        sequence equal one call on the whole; None means zeros. An output has the layout of the input, with the layer's
-        hidden channels. Raises ValueError for another number of dimensions, steps or states.
+        `states` is taken in the form in which it is returned, one (h, c) per layer, so that two calls on the halves of
+        a sequence equal one call on the whole; None means zeros. An output has the layout of the input, with the
+        layer's hidden channels. Raises ValueError for another number of dimensions, steps or states.
         """
         if x.ndim != 5:
             raise ValueError(f"input must have 5 dimensions (B, T, C, H, W), got {tuple(x.shape)}")

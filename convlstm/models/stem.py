@@ -28,8 +28,8 @@ def grey(frames: Tensor) -> Tensor:
 def motion_channels(normalised: Tensor, greys: Tensor, lags: Sequence[int]) -> Tensor:
     """Frames (B, T, 3, H, W) and greys (B, P+T, 1, H, W) to features (B, T, 3+L, H, W).
 
-    `greys` holds P earlier frames and then those of `normalised`. A channel per lag is the difference of a frame's grey to
-    the one `lag` earlier, or to the first there is.
+    `greys` holds P earlier frames and then those of `normalised`. A channel per lag is the difference of a frame's
+    grey to the one `lag` earlier, or to the first there is.
     """
     num_frames, num_context = normalised.shape[1], greys.shape[1] - normalised.shape[1]
     now = torch.arange(num_context, num_context + num_frames, device=greys.device)

@@ -76,7 +76,8 @@ class TemporalClassifier(nn.Module):
             features = motion_channels(normalised[:, num_context:], grey(normalised), self.config.lags)
         else:
             features = frames[:, num_context:]
-        return self.encode(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+        encoded = self.encode(features.flatten(0, 1))
+        return encoded.reshape(*features.shape[:2], *encoded.shape[1:])
 
     def encode(self, features: Tensor) -> Tensor:
         """What the stem gives (N, C, H, W) to encoder features (N, 64, GH, GW)."""

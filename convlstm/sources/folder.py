@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from itertools import pairwise
+from pathlib import Path, PurePath
 
 from convlstm.clips import consecutive_runs
 from convlstm.errors import DataError
@@ -22,7 +23,7 @@ def list_images(folder: Path) -> list[str]:
 
 
 def _is_image_name(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+    return not name.startswith(".") and PurePath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 class FolderSource(SeekableSource):
@@ -73,7 +74,7 @@ class FolderSource(SeekableSource):
         return [decoded[index] for index in indices]
 
     def _note_gaps(self) -> None:
-        for before, after in zip(self._runs, self._runs[1:], strict=False):
+        for before, after in pairwise(self._runs):
             count = after.start - before.stop
             self.damage.gaps.append(
                 f"{count} frame{'s' if count > 1 else ''} missing between "

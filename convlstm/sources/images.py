@@ -18,8 +18,8 @@ IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".
 def read_image(path: Path) -> UInt8Array:
     """Decode to uint8 RGB (H, W, 3), turned upright where EXIF says so; alpha is dropped.
 
-    Raises DataError for files that are empty, truncated, damaged or larger than 134 megapixels; the size is read from the
-    header, before anything is decoded.
+    Raises DataError for files that are empty, truncated, damaged or larger than 134 megapixels; the size is read from
+    the header, before anything is decoded.
     """
     pixels = cv2.imdecode(_checked_bytes(path), cv2.IMREAD_COLOR_RGB)
     if pixels is None:

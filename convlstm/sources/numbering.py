@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 from pathlib import PurePath
 from statistics import median
 
@@ -30,15 +31,16 @@ class NumberedFrame:
 def order_frames(folder: str, names: Sequence[str]) -> list[NumberedFrame]:
     """Sort file names into time order and give each its index from 0.
 
-    The step of the numbering is the median difference of neighbours; where two differ by more than one and a half steps,
-    frames are missing between them. Raises DataError for names without a number, two numberings, or one number twice.
+    The step of the numbering is the median difference of neighbours; where two differ by more than one and a half
+    steps, frames are missing between them. Raises DataError for names without a number, two
+    numberings, or one number twice.
     """
     numbers = _numbers(folder, names)
     ordered = sorted(zip(numbers, names, strict=True))
-    for (number, name), (next_number, next_name) in zip(ordered, ordered[1:], strict=False):
+    for (number, name), (next_number, next_name) in pairwise(ordered):
         if number == next_number:
             raise DataError(f"{folder}: {name} and {next_name} have the same number: keep one numbering in a folder")
-    differences = [b[0] - a[0] for a, b in zip(ordered, ordered[1:], strict=False)]
+    differences = [b[0] - a[0] for a, b in pairwise(ordered)]
     step = median(differences) if differences else 1
     frames, index = [], 0
     for position, (_, name) in enumerate(ordered):
@@ -91,7 +93,7 @@ def _milliseconds(fields: list[int]) -> int | None:
     if len(fields) not in (6, 7) or (len(fields) == 7 and fields[6] >= 1000):
         return None
     try:
-        moment = datetime(*fields[:6])
+        moment = datetime(*fields[:6])  # type: ignore[arg-type]
     except (ValueError, OverflowError):
         return None
     since = moment - datetime(1970, 1, 1)
@@ -100,5 +102,5 @@ def _milliseconds(fields: list[int]) -> int | None:
 
 def _two_numberings(folder: str, examples: list[str]) -> DataError:
     return DataError(
-        f"{folder}: two numberings in one folder, {examples[0]} and {examples[1]}: put each sequence into its own folder"
+        f"{folder}: two numberings in one folder, {examples[0]} and {examples[1]}: give each its own folder"
     )

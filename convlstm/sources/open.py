@@ -1,7 +1,6 @@
 """One opener for all kinds of sources: `open_source` for one, `find_sources` for what a user typed."""
 
 import glob
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +30,7 @@ def open_source(source: str | Path | SourcePath, *, fps: float = 25.0) -> Seekab
 
     `fps` gives frame folders their times. Raises DataError where there is nothing to open.
     """
-    if isinstance(source, str) and not os.path.exists(source) and glob.has_magic(source):
+    if isinstance(source, str) and not Path(source).exists() and glob.has_magic(source):
         found = find_sources(source)
         if len(found) != 1:
             raise DataError(f"{source}: {len(found)} sources match, but one was expected")

@@ -1,5 +1,7 @@
 """A video file as a source, decoded by PyAV, with true presentation times."""
 
+from __future__ import annotations
+
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -146,7 +148,7 @@ class _Decoding:
         if self.index < 0:
             raise DataError(f"{self.source.name}: no frame could be decoded")
 
-    def _note_packet(self, packet: av.Packet) -> None:
+    def _note_packet(self, packet: av.Packet[VideoStream]) -> None:
         if packet.is_discard:
             self.num_discarded += 1
         elif packet.size:
@@ -175,7 +177,7 @@ class _Decoding:
 
 
 def _decode(
-    container: InputContainer, stream: VideoStream, on_packet: Callable[[av.Packet], None] | None = None
+    container: InputContainer, stream: VideoStream, on_packet: Callable[[av.Packet[VideoStream]], None] | None = None
 ) -> Iterator[VideoFrame]:
     """Decode on, past every packet that fails."""
     packets = container.demux(stream)
@@ -196,8 +198,8 @@ def _decode(
 
 def to_rgb(frame: VideoFrame) -> UInt8Array:
     """RGB pixels (H, W, 3), turned upright where the file says so."""
-    pixels = frame.to_ndarray(format="rgb24")
+    pixels = np.asarray(frame.to_ndarray(format="rgb24"), dtype=np.uint8)
     quarter_turns = round((frame.rotation or 0) / 90) % 4
     if quarter_turns:
         pixels = np.ascontiguousarray(np.rot90(pixels, quarter_turns))
-    return np.asarray(pixels, dtype=np.uint8)
+    return pixels
