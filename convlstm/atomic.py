@@ -15,7 +15,7 @@ def atomic_write(path: Path, *, keep_previous: Path | None = None) -> Iterator[I
     `path` is kept under that name.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name[:64]}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name[:48]}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
             yield file

@@ -60,8 +60,12 @@ class ModelConfig:
 
     @property
     def dynamic_index(self) -> int | None:
-        """Index of the class named `dynamic`; None where no class has that name."""
+        """Index of the class named `dynamic`; None where no class has that name: all but the first count then."""
         return self.classes.index("dynamic") if "dynamic" in self.classes else None
+
+    def is_dynamic(self, class_index: int) -> bool:
+        """Whether heatmaps should show this class."""
+        return class_index == self.dynamic_index if self.dynamic_index is not None else class_index > 0
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ class TrainConfig(ModelConfig):
         _check(0 <= self.mask_min_share < 1, f"mask_min_share must lie in [0, 1), got {self.mask_min_share}")
         check_threshold(self.threshold)
         _check(
-            bool(self.name) and Path(self.name).name == self.name,
+            self.name not in ("", "..") and Path(self.name).name == self.name,
             f'name must be a plain folder name, got "{self.name}": put the path into project',
         )
 
@@ -211,7 +215,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, ValueError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
     if values is None:
         return {}
@@ -253,7 +257,7 @@ def _convert_value(value: Any, hint: Any) -> Any:
     if hint in (str, Path) and not isinstance(value, str | Path):
         raise TypeError
     result = hint(value)
-    if isinstance(result, float) and math.isnan(result):
+    if isinstance(result, float) and not math.isfinite(result):
         raise ValueError
     return result
 

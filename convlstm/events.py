@@ -24,7 +24,7 @@ class EventTracker:
         self._going_on: list[Event] = []
 
     def process(self, heatmap: Heatmap) -> list[Event]:
-        """Take one window, in time order; return the events that ended before it."""
+        """Take one window, in time order; return the events that ended before it, earliest start first."""
         deadline = heatmap.start_seconds - self.max_gap_seconds
         ended = [event for event in self._going_on if event.end_seconds < deadline]
         self._going_on = [event for event in self._going_on if event.end_seconds >= deadline]
@@ -38,7 +38,8 @@ class EventTracker:
         return self._long_enough(ended)
 
     def _long_enough(self, events: list[Event]) -> list[Event]:
-        return [event for event in events if event.end_seconds - event.start_seconds >= self.min_seconds]
+        lasting = [event for event in events if event.end_seconds - event.start_seconds >= self.min_seconds]
+        return sorted(lasting, key=lambda event: event.start_frame)
 
     def _add_region(self, region: Event) -> None:
         touching = [event for event in self._going_on if boxes_touch(event.box, region.box)]

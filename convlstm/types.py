@@ -44,7 +44,8 @@ class Heatmap:
     """What the network says about one window.
 
     `probabilities` float32 (GH, GW) in [0, 1]; `first_frame` and `last_frame` (inclusive) are indices of the source,
-    `start_seconds` and `end_seconds` their presentation times.
+    `start_seconds` and `end_seconds` their presentation times. `class_probabilities`, one per class, is about the
+    window as a whole.
     """
 
     probabilities: Float32Array
@@ -52,6 +53,7 @@ class Heatmap:
     last_frame: int
     start_seconds: float
     end_seconds: float
+    class_probabilities: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.probabilities.dtype != np.float32 or self.probabilities.ndim != 2:

@@ -111,5 +111,16 @@ class TemporalClassifier(nn.Module):
             raise ValueError(f"clips must be uint8, or float in [0, 1], got {clips.dtype}")
 
 
+def clip_logits(logits: Tensor) -> Tensor:
+    """Cell logits (B, K, GH, GW) to clip logits (B, classes), the first class at 0.
+
+    Each further class stands by its highest margin over the first class among all cells. For two classes the softmax of
+    this is the sigmoid of the spatial maximum.
+    """
+    margins = logits if logits.shape[1] == 1 else logits[:, 1:] - logits[:, :1]
+    highest = margins.flatten(2).amax(dim=2)
+    return torch.cat([torch.zeros_like(highest[:, :1]), highest], dim=1)
+
+
 def _nearest(side: int) -> int:
     return max(CELL_SIZE, round(side / CELL_SIZE) * CELL_SIZE)

@@ -21,18 +21,23 @@ def read_image(path: Path) -> UInt8Array:
     Raises DataError for files that are empty, truncated, damaged or larger than 134 megapixels; the size is read from
     the header, before anything is decoded.
     """
-    pixels = cv2.imdecode(_checked_bytes(path), cv2.IMREAD_COLOR_RGB)
-    if pixels is None:
-        raise DataError(f"{path}: damaged or truncated image")
-    return np.asarray(pixels, dtype=np.uint8)
+    return _decode(path, cv2.IMREAD_COLOR_RGB)
 
 
 def read_mask(path: Path) -> UInt8Array:
     """Decode a mask to uint8 (H, W); non-zero is dynamic. Raises DataError as `read_image` does."""
-    mask = cv2.imdecode(_checked_bytes(path), cv2.IMREAD_GRAYSCALE)
-    if mask is None:
-        raise DataError(f"{path}: damaged or truncated mask")
-    return np.asarray(mask, dtype=np.uint8)
+    return _decode(path, cv2.IMREAD_GRAYSCALE)
+
+
+def _decode(path: Path, flags: int) -> UInt8Array:
+    data = _checked_bytes(path)
+    try:
+        pixels = cv2.imdecode(data, flags)
+    except cv2.error:  # raised, beside None, for some headers that make no sense
+        pixels = None
+    if pixels is None:
+        raise DataError(f"{path}: damaged or truncated image")
+    return np.asarray(pixels, dtype=np.uint8)
 
 
 def _checked_bytes(path: Path) -> UInt8Array:
@@ -60,5 +65,7 @@ def _header_size(path: Path, data: bytes) -> tuple[int, int]:
         raise DataError(
             f"{path}: more than {MAX_IMAGE_PIXELS // 10**6} megapixels by its header: shrink the image"
         ) from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError, KeyError, TypeError) as error:
+    except UnidentifiedImageError:
+        raise DataError(f"{path}: not a readable image") from None
+    except (OSError, ValueError, SyntaxError, EOFError, KeyError, TypeError) as error:
         raise DataError(f"{path}: not a readable image: {' '.join(str(error).split())}") from error

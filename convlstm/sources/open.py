@@ -1,6 +1,7 @@
 """One opener for all kinds of sources: `open_source` for one, `find_sources` for what a user typed."""
 
 import glob
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,8 @@ class SourcePath:
 
     @property
     def name(self) -> str:
-        """What results call it."""
-        return str(self.path)
+        """What results call it: the path as given, with what is not UTF-8 replaced."""
+        return os.fsencode(self.path).decode("utf-8", "replace")
 
 
 def open_source(source: str | Path | SourcePath, *, fps: float = 25.0) -> SeekableSource:

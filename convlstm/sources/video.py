@@ -91,7 +91,7 @@ class VideoSource(SeekableSource):
         pixels: dict[int, UInt8Array] = {}
         with self._open() as container:
             stream = container.streams.video[0]
-            if seek and min(wanted) > 0:
+            if seek and min(wanted) > 0 and container.format.name != "mpeg":  # after a seek its times are guesses
                 container.seek(min(wanted), stream=stream, backward=True)
             for frame in _decode(container, stream):
                 if frame.pts in wanted and not frame.is_corrupt:
@@ -160,7 +160,7 @@ class _Decoding:
         num_skipped = 0
         while frame.pts is not None and self.pending_pts and self.pending_pts[0] <= frame.pts:
             num_skipped += heapq.heappop(self.pending_pts) < frame.pts
-        if self._is_late(frame):
+        if self.last_pts is None or self._is_late(frame):
             self._lose(self.index + 1, num_skipped)
             self.index += num_skipped
         self.index += 1

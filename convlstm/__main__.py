@@ -1,0 +1,7 @@
+"""`python -m convlstm`."""
+
+import sys
+
+from convlstm.cli import main
+
+sys.exit(main())

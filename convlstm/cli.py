@@ -1,0 +1,154 @@
+"""The `convlstm` command: parse, call, exit code.
+
+Modules that import torch are imported inside the commands, so that help appears at once.
+"""
+
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias, TypedDict, get_type_hints
+
+from cyclopts import App, CycloptsError, Parameter
+
+from convlstm import __version__
+from convlstm.config import DetectConfig, TrainConfig, load_config, setting_help
+from convlstm.errors import EXIT_DONE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_USAGE, ConfigError, ConvLSTMError
+
+EXIT_INTERRUPTED = 128 + signal.SIGINT
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
+def _flags_of(config: type[TrainConfig] | type[DetectConfig]) -> Any:
+    """The fields of a config as optional flags: only those that were given come back, so that YAML keeps the others."""
+    hints = get_type_hints(config)
+    flags = {
+        setting.name: Annotated[
+            hints[setting.name],
+            Parameter(help=setting_help(setting), consume_multiple=True, negative_iterable=()),
+        ]
+        for setting in fields(config)
+    }
+    return TypedDict(f"{config.__name__}Flags", flags, total=False)  # type: ignore[operator]
+
+
+if TYPE_CHECKING:
+    TrainFlags: TypeAlias = dict[str, Any]
+    DetectFlags: TypeAlias = dict[str, Any]
+else:
+    TrainFlags, DetectFlags = _flags_of(TrainConfig), _flags_of(DetectConfig)
+
+
+app = App(
+    name="convlstm",
+    help="Finds what really moves in video: trains on folders of frames, scans recordings.",
+    version=__version__,
+    help_format="plaintext",
+)
+
+
+@app.command
+def train(
+    *,
+    config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
+    resume: Annotated[Path | None, Parameter(help="Run folder to go on with, from its last checkpoint.")] = None,
+    debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
+    flags: Annotated[TrainFlags, Parameter(name="*")] = {},  # noqa: B006 never changed
+) -> int:
+    """Train on sequences: convlstm train --config training.yaml --data_root data --epochs 20."""
+    from convlstm.training import run
+
+    if resume is not None:
+        if config is not None:
+            raise ConfigError("--resume takes its settings from the run: leave --config out, give flags instead")
+        result = run.resume(resume, flags)
+    else:
+        result = run.train(load_config(TrainConfig, config, flags))
+    print(f"best weights: {result.best}")
+    if result.report is not None:
+        print(f"report: {result.report}")
+    return _finish(result.left_out)
+
+
+@app.command
+def detect(
+    *,
+    source: Annotated[str, Parameter(help="Frame folder, video file, glob, or with --batch a folder of those.")],
+    weights: Annotated[Path, Parameter(help="Checkpoint: best.pth of a run.")],
+    config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
+    debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
+    flags: Annotated[DetectFlags, Parameter(name="*")] = {},  # noqa: B006 never changed
+) -> int:
+    """Score every window of a source: convlstm detect --source clip.mp4 --weights best.pth --save_viz."""
+    from convlstm.detection import detect as run_detection
+
+    result = run_detection(source, weights, load_config(DetectConfig, config, flags))
+    for row in result.rows:
+        score = f"{row.prediction} {row.probability:.3f}, {row.windows} windows" if row.probability is not None else "-"
+        print(f"{row.source}: {score}{f' ({row.error})' if row.error else ''}")
+    print(f"results: {result.output}")
+    return result.exit_code
+
+
+@app.command
+def demo(
+    *,
+    output: Annotated[Path, Parameter(help="Folder for data, run and results.")] = Path("demo"),
+    debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
+) -> int:
+    """Make a small data set, train on it, detect on sequences held out: about four minutes."""
+    from convlstm.demo import run_demo
+
+    result = run_demo(output)
+    print(f"sequence AUC {result.sequence_auc:.3f}, cell average precision {result.cell_ap:.3f} on held-out sequences")
+    print(f"pictures: {result.pictures}")
+    print(f"open the report: {result.report.resolve()}")
+    return EXIT_DONE
+
+
+def _finish(left_out: Sequence[str]) -> int:
+    for line in left_out:
+        print(f"left out: {line}", file=sys.stderr)
+    return EXIT_INCOMPLETE if left_out else EXIT_DONE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit code; errors of users are one line on stderr."""
+    tokens = list(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
+    logging.getLogger("convlstm").setLevel(logging.INFO)
+    previous = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = app(tokens or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")
+        return code if isinstance(code, int) else EXIT_DONE
+    except KeyboardInterrupt:
+        return _fail("interrupted; what is finished is kept", EXIT_INTERRUPTED, tokens)
+    except _Terminated:
+        return _fail("terminated; what is finished is kept", EXIT_TERMINATED, tokens)
+    except CycloptsError as error:
+        return _fail(str(error), EXIT_USAGE, tokens)
+    except ConvLSTMError as error:
+        return _fail(str(error), error.exit_code, tokens)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        return _fail(f"{place}{error.strerror or error}", EXIT_FAILED, tokens)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+class _Terminated(BaseException):
+    pass
+
+
+def _terminate(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def _fail(message: str, code: int, tokens: Sequence[str]) -> int:
+    if "--debug" in tokens:
+        logging.getLogger("convlstm").exception("traceback")
+    print(f"convlstm: {' '.join(message.split())}", file=sys.stderr)
+    return code

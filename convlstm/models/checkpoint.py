@@ -1,0 +1,212 @@
+"""Checkpoints: plain tensors and plain values with a digest, loaded with `weights_only=True` and in no other way.
+
+A file holds `model_state_dict`, the metadata that detection needs, and, in `last.pth`, a `training` section. Files of
+the original implementation (`model_state_dict` alone) load too, with its defaults.
+"""
+
+import hashlib
+import json
+import math
+import struct
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from convlstm import __version__
+from convlstm.atomic import atomic_write
+from convlstm.config import (
+    ModelConfig,
+    TrainConfig,
+    check_target_size,
+    check_threshold,
+    config_from_dict,
+    config_to_dict,
+)
+from convlstm.errors import CheckpointError, ConfigError
+from convlstm.models.temporal_classifier import TemporalClassifier
+
+FORMAT = "convlstm-checkpoint-1"
+
+
+@dataclass(frozen=True, repr=False)
+class Checkpoint:
+    """Weights with all that detection needs to use them.
+
+    `fps` is the frame rate seen in training; `digest` identifies the content and is set by loading; `training` is
+    there in `last.pth` only: optimizer, schedule, averaged weights, random states, epoch and step.
+    """
+
+    weights: Mapping[str, Tensor]
+    model: ModelConfig
+    seq_length: int
+    target_size: tuple[int, int]
+    threshold: float
+    fps: float
+    library_version: str = __version__
+    metrics: Mapping[str, float] | None = None
+    training: Mapping[str, Any] | None = None
+    digest: str = ""
+
+    def __repr__(self) -> str:
+        return (
+            f"Checkpoint({list(self.model.classes)}, stem={self.model.stem}, seq_length={self.seq_length}, "
+            f"target_size={self.target_size}, digest={self.digest[:12]})"
+        )
+
+    def build_model(self) -> TemporalClassifier:
+        """The network with these weights, in evaluation mode."""
+        model = TemporalClassifier(self.model)
+        model.load_state_dict(dict(self.weights))
+        return model.eval()
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep_previous: Path | None = None) -> str:
+    """Write in one step (temporary file, fsync, rename) and return the digest of the content.
+
+    The digest covers names, shapes, types and values, and neither times nor paths: equal training gives equal digests.
+    """
+    content = {
+        "format": FORMAT,
+        "model_state_dict": {name: tensor.detach().cpu() for name, tensor in checkpoint.weights.items()},
+        "model": config_to_dict(checkpoint.model),
+        "seq_length": checkpoint.seq_length,
+        "target_size": list(checkpoint.target_size),
+        "threshold": checkpoint.threshold,
+        "fps": checkpoint.fps,
+        "library_version": checkpoint.library_version,
+        "metrics": dict(checkpoint.metrics) if checkpoint.metrics is not None else None,
+        "training": dict(checkpoint.training) if checkpoint.training is not None else None,
+    }
+    digest = content_digest(content)
+    with atomic_write(path, keep_previous=keep_previous) as file:
+        torch.save({**content, "digest": digest}, file)
+    return digest
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read and check a checkpoint; nothing but tensors and plain values is ever unpickled.
+
+    Raises CheckpointError for files that are missing, damaged, altered, foreign, or hold anything executable.
+    """
+    content = _read(Path(path))
+    if "format" not in content:
+        return _from_original(Path(path), content)
+    if content["format"] != FORMAT:
+        raise CheckpointError(f'{path}: format "{content["format"]}" is not known here: update convlstm')
+    digest = content.pop("digest", "")
+    if content_digest(content) != digest:
+        raise CheckpointError(f"{path}: the content does not match its digest: the file was damaged or altered")
+    try:
+        checkpoint = Checkpoint(
+            weights=content["model_state_dict"],
+            model=config_from_dict(ModelConfig, content["model"], origin=str(path)),
+            seq_length=_whole(content["seq_length"]),
+            target_size=(_whole(content["target_size"][0]), _whole(content["target_size"][1])),
+            threshold=float(content["threshold"]),
+            fps=float(content["fps"]),
+            library_version=str(content["library_version"]),
+            metrics=content["metrics"],
+            training=content["training"],
+            digest=digest,
+        )
+        check_target_size(checkpoint.target_size)
+        check_threshold(checkpoint.threshold)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, ConfigError) as error:
+        raise CheckpointError(f"{path}: incomplete or invalid checkpoint: {error}") from error
+    _check_weights(path, checkpoint)
+    return checkpoint
+
+
+def content_digest(content: Mapping[str, Any]) -> str:
+    """SHA-256 over nested plain values and tensors, independent of key order and of how the file stores them."""
+    digest = hashlib.sha256()
+    for part in _canonical(content):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _canonical(value: Any) -> Iterator[bytes]:
+    if isinstance(value, Tensor):
+        yield f"tensor {value.dtype} {tuple(value.shape)} ".encode()
+        yield value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+    elif isinstance(value, Mapping):
+        yield b"{"
+        for key in sorted(value, key=repr):
+            yield repr(key).encode()
+            yield from _canonical(value[key])
+        yield b"}"
+    elif isinstance(value, list | tuple):
+        yield b"["
+        for item in value:
+            yield from _canonical(item)
+        yield b"]"
+    elif isinstance(value, float):
+        yield b"float " + struct.pack("<d", math.nan if math.isnan(value) else value)
+    else:
+        yield json.dumps(value).encode() + b","
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"{path}: no such weights file")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch warns of TorchScript archives, which are refused here anyway
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch.load raises whatever a damaged archive makes it stumble over
+        reason = " ".join(str(error).split())
+        if "weights_only" in reason or "Unsupported" in reason:
+            raise CheckpointError(
+                f"{path}: refused: it holds more than tensors and plain values, which could run code on loading"
+            ) from error
+        raise CheckpointError(f"{path}: not a readable checkpoint, damaged or of another kind") from error
+    if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
+        raise CheckpointError(f"{path}: not a checkpoint of this network: it holds no model_state_dict")
+    return content
+
+
+def _from_original(path: Path, content: dict[str, Any]) -> Checkpoint:
+    weights = content["model_state_dict"]
+    head = weights.get("final_classifier.weight")
+    num_outputs = head.shape[0] if isinstance(head, Tensor) and head.ndim == 4 else 1
+    names = ("static", "dynamic", "negative") if num_outputs == 3 else ("static", "dynamic")
+    if num_outputs > len(names):
+        names = (*names, *(f"class_{index}" for index in range(2, num_outputs)))
+    defaults = TrainConfig()
+    checkpoint = Checkpoint(
+        weights=weights,
+        model=ModelConfig(classes=names),
+        seq_length=defaults.seq_length,
+        target_size=defaults.target_size,
+        threshold=defaults.threshold,
+        fps=defaults.fps,
+        library_version="",
+        digest=content_digest(weights),
+    )
+    _check_weights(path, checkpoint)
+    return checkpoint
+
+
+def _check_weights(path: Path, checkpoint: Checkpoint) -> None:
+    expected = {name: tuple(t.shape) for name, t in TemporalClassifier(checkpoint.model).state_dict().items()}
+    found = {name: tuple(t.shape) for name, t in checkpoint.weights.items() if isinstance(t, Tensor)}
+    if found == expected:
+        if all(bool(torch.isfinite(tensor).all()) for tensor in checkpoint.weights.values()):
+            return
+        raise CheckpointError(f"{path}: holds weights that are not finite")
+    wrong = next(name for name in (*expected, *found) if expected.get(name) != found.get(name))
+    raise CheckpointError(
+        f"{path}: does not fit this network: {wrong} is {found.get(wrong, 'missing')}, "
+        f"expected {expected.get(wrong, 'nothing of that name')}"
+    )
+
+
+def _whole(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"expected a positive whole number, got {value!r}")
+    return value

@@ -1,0 +1,1 @@
+"""What people look at: pictures of detections, plots of a training, one self-contained page."""

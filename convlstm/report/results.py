@@ -1,0 +1,197 @@
+"""Result files of detection: results.csv, results.jsonl, events.json, NAME_heatmaps.npz.
+
+Each source's rows are written when they are done; a killed job leaves whole lines, and a second run takes out what
+belongs to unfinished sources and does only those.
+"""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from convlstm.atomic import atomic_write, atomic_write_text
+from convlstm.errors import DataError
+from convlstm.types import Event, Heatmap
+
+STATE_NAME = ".detect-state.json"
+
+
+@dataclass(frozen=True)
+class SourceResult:
+    """A row of results.csv; numbers are None where the source could not be used.
+
+    `error` names what was wrong; with `is_incomplete` a part of the source was left out, and a second run tries again.
+    """
+
+    source: str
+    prediction: str = ""
+    probability: float | None = None
+    windows: int | None = None
+    frames: int | None = None
+    first_dynamic_s: float | None = None
+    error: str = ""
+    is_incomplete: bool = False
+
+
+COLUMNS = [field.name for field in fields(SourceResult) if field.name != "is_incomplete"]
+
+
+def csv_cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula, on one line."""
+    line = " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
+    return f"'{line}" if line.startswith(("=", "+", "-", "@", "\t")) else line
+
+
+def csv_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A CSV file as text; cells of text are made harmless, None is empty."""
+    buffer = io.StringIO(newline="")
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    for row in rows:
+        writer.writerow(["" if cell is None else csv_cell(cell) if isinstance(cell, str) else cell for cell in row])
+    return buffer.getvalue()
+
+
+class ResultsFolder:
+    """The output folder of detection, which knows what it already holds.
+
+    `fingerprint` stands for weights, settings and the source's files: a source is complete when its results were made
+    with an equal one and without an error.
+    """
+
+    def __init__(self, folder: Path, *, overwrite: bool = False) -> None:
+        self.folder = folder
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(f"cannot write to {folder}: {error.strerror}") from error
+        self._state: dict[str, Any] = {} if overwrite else self._read_state()
+        self._drop_unfinished()
+
+    def is_complete(self, source: str, fingerprint: str) -> bool:
+        """Whether nothing is left to do for `source`."""
+        entry = self._state.get(source)
+        return entry is not None and entry["fingerprint"] == fingerprint and not entry["row"]["is_incomplete"]
+
+    def begin(self, source: str) -> None:
+        """Forget what an earlier run found for `source`."""
+        if self._state.pop(source, None) is not None:
+            self._drop_unfinished()
+
+    def add_window(self, source: str, heatmap: Heatmap, *, probability: float, num_hot: int) -> None:
+        """Append a line to results.jsonl, in one write."""
+        line = {
+            "source": source,
+            "first_frame": heatmap.first_frame,
+            "last_frame": heatmap.last_frame,
+            "start_s": round(heatmap.start_seconds, 6),
+            "end_s": round(heatmap.end_seconds, 6),
+            "probability": round(probability, 6),
+            "cells": num_hot,
+        }
+        with (self.folder / "results.jsonl").open("ab") as file:
+            file.write(json.dumps(line).encode() + b"\n")
+
+    def finish(self, result: SourceResult, events: Sequence[Event], fingerprint: str) -> None:
+        """Record a source as done, with its events; rewrites results.csv and events.json in one step each."""
+        self._state[result.source] = {
+            "fingerprint": fingerprint,
+            "row": asdict(result),
+            "events": [event_to_dict(result.source, event) for event in events],
+        }
+        self._write_tables()
+
+    def heatmaps_path(self, name: str) -> Path:
+        """Where `save_heatmaps` writes."""
+        return self.folder / f"{name}_heatmaps.npz"
+
+    def save_heatmaps(self, name: str, heatmaps: Sequence[Heatmap]) -> None:
+        """`NAME_heatmaps.npz`: heatmaps float32 (N, GH, GW), frames int64 (N,), times float64 (N,) in seconds."""
+        with atomic_write(self.heatmaps_path(name)) as file:
+            np.savez_compressed(
+                file,
+                heatmaps=np.stack([h.probabilities for h in heatmaps]),
+                first_frame=np.array([h.first_frame for h in heatmaps], dtype=np.int64),
+                last_frame=np.array([h.last_frame for h in heatmaps], dtype=np.int64),
+                start_s=np.array([h.start_seconds for h in heatmaps], dtype=np.float64),
+                end_s=np.array([h.end_seconds for h in heatmaps], dtype=np.float64),
+            )
+
+    def rows(self) -> list[SourceResult]:
+        """What results.csv holds."""
+        return [SourceResult(**entry["row"]) for entry in self._state.values()]
+
+    def _read_state(self) -> dict[str, Any]:
+        path = self.folder / STATE_NAME
+        if not path.exists():
+            return {}
+        try:
+            state = json.loads(path.read_bytes())
+            assert isinstance(state, dict)
+            return {name: entry for name, entry in state.items() if {"fingerprint", "row", "events"} <= entry.keys()}
+        except (ValueError, AssertionError, AttributeError):
+            return {}  # not ours, or damaged: everything is done again
+
+    def _drop_unfinished(self) -> None:
+        path = self.folder / "results.jsonl"
+        if path.exists():
+            kept = [line for line in path.read_bytes().splitlines() if _source_of(line) in self._state]
+            with atomic_write(path) as file:
+                file.write(b"".join(line + b"\n" for line in kept))
+        self._write_tables()
+
+    def _write_tables(self) -> None:
+        rows = [[_rounded(entry["row"][name]) for name in COLUMNS] for entry in self._state.values()]
+        atomic_write_text(self.folder / "results.csv", csv_text(COLUMNS, rows))
+        events = [event for entry in self._state.values() for event in entry["events"]]
+        atomic_write_text(self.folder / "events.json", json.dumps(events, indent=1) + "\n")
+        atomic_write_text(self.folder / STATE_NAME, json.dumps(self._state))
+
+
+def event_to_dict(source: str, event: Event) -> Mapping[str, Any]:
+    """An event as events.json holds it; the box is normalised x1 y1 x2 y2."""
+    return {
+        "source": source,
+        "start_s": round(event.start_seconds, 6),
+        "end_s": round(event.end_seconds, 6),
+        "start_frame": event.start_frame,
+        "end_frame": event.end_frame,
+        "peak_probability": round(event.peak_probability, 6),
+        "box": [round(side, 6) for side in event.box],
+    }
+
+
+def _rounded(value: object) -> object:
+    return round(value, 6) if isinstance(value, float) else value
+
+
+def _source_of(line: bytes) -> str | None:
+    try:
+        parsed = json.loads(line)
+    except ValueError:
+        return None  # a line cut off by a kill
+    return parsed.get("source") if isinstance(parsed, dict) else None
+
+
+def file_name(source: str, taken: set[str]) -> str:
+    """A file name stem for the results of `source` that is safe on any system and not in `taken`."""
+    parts = Path(source).parts
+    stem = _safe(Path(source).stem if parts else "source")
+    if stem in taken and len(parts) > 1:
+        stem = _safe(f"{Path(source).parent.name}_{stem}")
+    candidate, number = stem, 2
+    while candidate in taken:
+        candidate, number = f"{stem}_{number}", number + 1
+    taken.add(candidate)
+    return candidate
+
+
+def _safe(text: str) -> str:
+    kept = "".join(character if character.isalnum() or character in "-_." else "_" for character in text)
+    return kept.strip(".")[:120].rstrip(os.sep) or "source"

@@ -1,0 +1,138 @@
+"""The report of an evaluation: report.html, predictions.csv and heatmaps/*.png in one folder."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from convlstm.atomic import atomic_write, atomic_write_text
+from convlstm.errors import DataError
+from convlstm.evaluation.evaluate import Evaluation, WindowPrediction
+from convlstm.report.overlay import draw_overlay, encode_png
+from convlstm.report.page import Figure, GalleryItem, ReportPage, render
+from convlstm.report.plots import confusion_matrix, pr_curves, reliability, training_curves
+from convlstm.report.results import csv_text, file_name
+from convlstm.types import Float32Array, UInt8Array
+from convlstm.utils.data.dataset import WindowDataset
+
+GALLERY_SIZE = 12
+
+METRIC_NAMES = {
+    "val_loss": "loss",
+    "cell_ap": "cell average precision",
+    "cell_f1": "cell F1",
+    "cell_ece": "cell calibration error",
+    "window_ap": "window average precision",
+    "window_auc": "window AUC",
+    "window_f1": "window F1",
+    "sequence_auc": "sequence AUC",
+}
+
+
+def write_report(
+    folder: Path,
+    evaluation: Evaluation,
+    data: WindowDataset,
+    *,
+    title: str,
+    subtitle: str,
+    history: Sequence[Mapping[str, float]] = (),
+    settings: Mapping[str, str] | None = None,
+) -> Path:
+    """Write everything about `evaluation` into `folder` and return the path of report.html."""
+    (folder / "heatmaps").mkdir(parents=True, exist_ok=True)
+    _write_predictions(folder / "predictions.csv", evaluation)
+    page = ReportPage(
+        title=title,
+        subtitle=subtitle,
+        summary=_summary(evaluation),
+        notes=evaluation.notes(),
+        figures=_figures(evaluation, history),
+        gallery=_gallery(folder / "heatmaps", evaluation, data),
+        details=settings or {},
+    )
+    atomic_write_text(folder / "report.html", render(page))
+    return folder / "report.html"
+
+
+def _summary(evaluation: Evaluation) -> dict[str, str]:
+    metrics = evaluation.metrics()
+    summary = {METRIC_NAMES[name]: f"{value:.4g}" for name, value in metrics.items() if not math.isnan(value)}
+    mistakes = sum(prediction.is_mistake for prediction in evaluation.predictions)
+    return {**summary, "mistaken windows": f"{mistakes} of {len(evaluation.predictions)}"}
+
+
+def _figures(evaluation: Evaluation, history: Sequence[Mapping[str, float]]) -> list[Figure]:
+    scores = {"cells": evaluation.cells, "windows": evaluation.windows}
+    curves = {name: (*s.precision_recall(), s.average_precision()) for name, s in scores.items() if s.is_defined}
+    has_cells = evaluation.cells.num_positives + evaluation.cells.num_negatives > 0
+    what, counted = ("cells", evaluation.cells) if has_cells else ("windows", evaluation.windows)
+    figures = [
+        Figure(
+            "Confusion matrix",
+            confusion_matrix(evaluation.confusion(), evaluation.classes),
+            f"Windows, at threshold {evaluation.threshold:g}.",
+        ),
+        Figure(
+            "Precision and recall",
+            pr_curves(curves),
+            "Every threshold; the area below is the average precision.",
+        ),
+        Figure(
+            "Reliability",
+            reliability(*counted.reliability(), counted.calibration_error()),
+            f"How often {what} with a given probability are dynamic in truth.",
+        ),
+    ]
+    if history:
+        caption = "Loss on training and validation windows, scores on validation, learning rate."
+        figures.insert(0, Figure("Learning curves", training_curves(history), caption))
+    return figures
+
+
+def _gallery(folder: Path, evaluation: Evaluation, data: WindowDataset) -> list[GalleryItem]:
+    worst = sorted(evaluation.worst.values(), key=lambda item: -item[0].error)[:GALLERY_SIZE]
+    taken: set[str] = set()
+    items = []
+    for prediction, heatmap in worst:
+        try:
+            picture = encode_png(_frame_beside_overlay(data, prediction, heatmap, evaluation.threshold))
+        except DataError:
+            continue  # the file went away since it was scored
+        name = file_name(f"{prediction.sequence}_{prediction.first_frame:06d}", taken)
+        with atomic_write(folder / f"{name}.png") as file:
+            file.write(picture)
+        items.append(GalleryItem(picture, _describe(prediction, evaluation.classes), prediction.is_mistake))
+    return items
+
+
+def _frame_beside_overlay(
+    data: WindowDataset, prediction: WindowPrediction, heatmap: Float32Array, threshold: float
+) -> UInt8Array:
+    pixels = data.read_clip(prediction.window)[-1].numpy()
+    return np.concatenate([pixels, draw_overlay(pixels, heatmap, threshold)], axis=1)
+
+
+def _describe(prediction: WindowPrediction, classes: Sequence[str]) -> str:
+    return (
+        f"{prediction.sequence}, frames {prediction.first_frame}-{prediction.last_frame}: "
+        f"{classes[prediction.label]} in truth, dynamic with probability {prediction.probability:.3f}"
+    )
+
+
+def _write_predictions(path: Path, evaluation: Evaluation) -> None:
+    header = ["sequence", "first_frame", "last_frame", "type", "prediction", "probability", "error"]
+    rows = [
+        [
+            prediction.sequence,
+            prediction.first_frame,
+            prediction.last_frame,
+            evaluation.classes[prediction.label],
+            evaluation.classes[prediction.prediction],
+            round(prediction.probability, 6),
+            round(prediction.error, 6),
+        ]
+        for prediction in sorted(evaluation.predictions, key=lambda prediction: -prediction.error)
+    ]
+    atomic_write_text(path, csv_text(header, rows))

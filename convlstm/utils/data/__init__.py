@@ -1,0 +1,1 @@
+"""From folders of frames and their manifest to training windows."""

@@ -1,0 +1,219 @@
+"""Still scenes and the things that stand in them. Colours float32 RGB in [0, 1]."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from convlstm.types import Float32Array, UInt8Array
+from convlstm.utils.data.textures import Size, fractal_noise, random_colour, surface
+
+_SUPERSAMPLING = 3
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A background (H, W, 3) and the light that falls on it: 1 is day, 0.1 deep night."""
+
+    background: Float32Array
+    ambient: float
+
+
+def still_scene(rng: np.random.Generator, size: Size) -> Scene:
+    """A room, a street or a landscape without anything that moves; `size` is (height, width)."""
+    background = surface(rng, size)
+    if rng.random() < 0.8:
+        _lay_ground(rng, background)
+    shortest = min(size)
+    for _ in range(rng.integers(0, 14)):
+        thing = cutout(rng, int(shortest * np.exp(rng.uniform(np.log(0.04), np.log(0.5)))))
+        centre = rng.uniform(0, size[1]), rng.uniform(0, size[0])
+        paste(background, thing, centre, angle=rng.normal(0.0, 0.15))
+    shading = 1 + rng.uniform(0.02, 0.25) * fractal_noise(rng, size, exponent=rng.uniform(2.0, 3.0))
+    background *= np.clip(shading, 0.3, 1.7)[..., None]
+    ambient = float(rng.uniform(0.08, 0.35) if rng.random() < 0.25 else rng.uniform(0.5, 1.1))
+    background *= ambient
+    if ambient < 0.4:
+        _add_lamps(rng, background)
+    blur = rng.uniform(0.3, 1.2)  # lenses differ
+    return Scene(np.clip(cv2.GaussianBlur(background, (0, 0), blur), 0, 1).astype(np.float32), ambient)
+
+
+def _lay_ground(rng: np.random.Generator, background: Float32Array) -> None:
+    """Fill what lies under a horizon or skirting, and often put a road on it."""
+    height, width = background.shape[:2]
+    horizon = rng.uniform(0.05, 0.75) * height
+    ground = surface(rng, (height, width), receding=True)
+    line = horizon + rng.normal(0, 0.08) * (np.arange(width) - width / 2)
+    if rng.random() < 0.5:
+        line = line + rng.uniform(1, 14) * fractal_noise(rng, (1, width), exponent=1.3)[0]
+    cover = np.clip(np.arange(height)[:, None] - line[None, :], 0, 1)[..., None].astype(np.float32)
+    if rng.random() < 0.4:
+        _draw_road(rng, ground, horizon)
+    background += cover * (ground - background)
+
+
+def _draw_road(rng: np.random.Generator, ground: Float32Array, horizon: float) -> None:
+    height, width = ground.shape[:2]
+    far, near = rng.uniform(-0.3, 1.3, 2) * width
+    far_width, near_width = rng.uniform(0.03, 0.3) * width, rng.uniform(0.4, 1.5) * width
+
+    def across(share: float) -> list[tuple[float, float]]:
+        return [(far + (share - 0.5) * far_width, horizon), (near + (share - 0.5) * near_width, height)]
+
+    asphalt = rng.uniform(0.2, 0.55)
+    cv2.fillPoly(ground, [np.array(across(0) + across(1)[::-1], dtype=np.int32)], (asphalt,) * 3, cv2.LINE_AA)
+    for share in np.linspace(0, 1, int(rng.integers(3, 6))):
+        start, end = ((int(x), int(y)) for x, y in across(float(share)))
+        cv2.line(ground, start, end, (0.85, 0.85, 0.8), int(rng.integers(1, 4)), cv2.LINE_AA)
+    ground *= (1 + 0.06 * fractal_noise(rng, (height, width), exponent=0.7))[..., None]
+
+
+def _add_lamps(rng: np.random.Generator, background: Float32Array) -> None:
+    """Lamps and what they light up at night, in place."""
+    height, width = background.shape[:2]
+    for _ in range(rng.integers(0, 5)):
+        x, y = rng.uniform(0, width), rng.uniform(0, 0.7 * height)
+        colour = np.array([1.0, rng.uniform(0.6, 1.0), rng.uniform(0.2, 1.0)], dtype=np.float32)
+        pool = soft_spot((height, width), (x, y), rng.uniform(0.08, 0.4) * width)[..., None]
+        background *= 1 + rng.uniform(0.5, 4.0) * pool * colour
+        bulb = soft_spot((height, width), (x, y), rng.uniform(1.0, 6.0))[..., None]
+        background += 1.5 * bulb * colour
+
+
+def soft_spot(size: Size, centre: tuple[float, float], radius: float, aspect: float = 1.0) -> Float32Array:
+    """A Gaussian (H, W), 1 at `centre` = (x, y), with standard deviation `radius` (y) and `aspect` times that (x)."""
+    y = np.exp(-0.5 * ((np.arange(size[0]) - centre[1]) / radius) ** 2)
+    x = np.exp(-0.5 * ((np.arange(size[1]) - centre[0]) / (radius * aspect)) ** 2)
+    return np.outer(y, x).astype(np.float32)
+
+
+def cutout(rng: np.random.Generator, length: int) -> Float32Array:
+    """A textured thing of about `length` pixels: RGBA (h, w, 4) in [0, 1], colours premultiplied by alpha."""
+    length = max(6, length)
+    draw = (_blob, _polygon, _vehicle, _figure)[rng.choice(4, p=[0.25, 0.2, 0.35, 0.2])]
+    colours, alpha = draw(rng, length)
+    height, width = alpha.shape
+    small = (max(3, width // _SUPERSAMPLING), max(3, height // _SUPERSAMPLING))
+    cover = cv2.resize(alpha, small, interpolation=cv2.INTER_AREA)[..., None].astype(np.float32) / 255
+    lit = 1 + rng.uniform(0, 0.3) * np.linspace(0.5, -0.5, small[1], dtype=np.float32)[:, None, None]
+    shaded = np.clip(cv2.resize(colours, small, interpolation=cv2.INTER_AREA) * lit, 0, 1)
+    rgba = np.dstack([shaded * cover, cover])
+    return np.pad(rgba, ((1, 1), (1, 1), (0, 0))).astype(np.float32)  # so that warped edges stay smooth
+
+
+Drawing = tuple[Float32Array, UInt8Array]
+"""Colours (h, w, 3) in [0, 1] and coverage (h, w) 0 or 255, both enlarged by the supersampling."""
+
+
+def _outlined(rng: np.random.Generator, size: Size, outlines: list[Float32Array]) -> Drawing:
+    alpha = np.zeros(size, dtype=np.uint8)
+    cv2.fillPoly(alpha, [np.rint(outline).astype(np.int32) for outline in outlines], 255)
+    return surface(rng, size), alpha
+
+
+def _blob(rng: np.random.Generator, length: int) -> Drawing:
+    """A lump: an ellipse whose radius swings with a few harmonics."""
+    height, width = _enlarged(length, rng.uniform(0.4, 1.0))
+    angle = np.linspace(0, 2 * np.pi, 90, endpoint=False)
+    radius = np.full(angle.shape, 1.0)
+    for harmonic in range(2, 7):
+        radius += rng.uniform(0, 0.45) / harmonic * np.cos(harmonic * angle + rng.uniform(0, 2 * np.pi))
+    radius *= 0.5 / radius.max()
+    outline = np.stack([(0.5 + radius * np.cos(angle)) * width, (0.5 + radius * np.sin(angle)) * height], axis=1)
+    return _outlined(rng, (height, width), [outline.astype(np.float32)])
+
+
+def _polygon(rng: np.random.Generator, length: int) -> Drawing:
+    height, width = _enlarged(length, rng.uniform(0.3, 1.0))
+    angle = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(4, 9)))
+    radius = rng.uniform(0.3, 0.5, angle.shape)
+    outline = np.stack([(0.5 + radius * np.cos(angle)) * width, (0.5 + radius * np.sin(angle)) * height], axis=1)
+    return _outlined(rng, (height, width), [outline.astype(np.float32)])
+
+
+def _vehicle(rng: np.random.Generator, length: int) -> Drawing:
+    """A body with darker windows and wheels, from the side or, without wheels, from above."""
+    height, width = _enlarged(length, rng.uniform(0.35, 0.7))
+    alpha = np.zeros((height, width), dtype=np.uint8)
+    roof, floor = int(height * rng.uniform(0.05, 0.45)), int(height * 0.85)
+    cabin = (np.array([[0.12, 1], [0.25, 0], [0.75, 0], [0.92, 1]]) * [width, roof + 1]).astype(np.int32)
+    cv2.rectangle(alpha, (0, roof), (width, floor), 255, -1)
+    cv2.fillPoly(alpha, [cabin], 255)
+    body = random_colour(rng, vivid=bool(rng.random() < 0.4))
+    colours = np.broadcast_to(body, (height, width, 3)).copy()
+    colours *= (1 + 0.05 * fractal_noise(rng, (height, width), exponent=1.5))[..., None]
+    glass = tuple(float(value) for value in body * rng.uniform(0.1, 0.5))
+    for left in (0.28, 0.53):
+        right = left + rng.uniform(0.14, 0.2)
+        cv2.rectangle(colours, (int(left * width), roof // 3), (int(right * width), roof + height // 8), glass, -1)
+    if rng.random() < 0.6:
+        for x in (0.22, 0.78):
+            cv2.circle(colours, (int(x * width), floor), height // 7, (0.05, 0.05, 0.05), -1)
+            cv2.circle(alpha, (int(x * width), floor), height // 7, 255, -1)
+    for x in (0.02, 0.98):
+        lamp = (1.0, 0.95, 0.8) if x < 0.5 else (0.8, 0.1, 0.1)
+        cv2.circle(colours, (int(x * width), (roof + floor) // 2), max(2, height // 14), lamp, -1)
+    return colours, alpha
+
+
+def _figure(rng: np.random.Generator, length: int) -> Drawing:
+    """Someone who stands or walks: head, clothes, legs."""
+    height, width = _enlarged(length, 1.0)[0], int(_SUPERSAMPLING * length * rng.uniform(0.35, 0.5))
+    alpha = np.zeros((height, width), dtype=np.uint8)
+    colours = np.broadcast_to(random_colour(rng), (height, width, 3)).copy()
+    middle, hip = width // 2, int(0.55 * height)
+    colours[: int(0.2 * height)] = np.array([0.8, 0.6, 0.5], dtype=np.float32) * rng.uniform(0.4, 1.1)
+    colours[hip:] = random_colour(rng)
+    cv2.circle(alpha, (middle, int(0.1 * height)), int(0.09 * height), 255, -1)
+    cv2.ellipse(alpha, (middle, int(0.38 * height)), (int(0.38 * width), int(0.22 * height)), 0, 0, 360, 255, -1)
+    for foot in middle + np.array([-1, 1]) * rng.uniform(0.05, 0.4) * width:
+        cv2.line(alpha, (middle, hip), (int(foot), int(0.97 * height)), 255, max(3, width // 5))
+    colours *= (1 + 0.12 * fractal_noise(rng, (height, width), exponent=1.3))[..., None]
+    return colours, alpha
+
+
+def _enlarged(length: int, aspect: float) -> Size:
+    return max(9, int(_SUPERSAMPLING * length * aspect)), _SUPERSAMPLING * length
+
+
+Region = tuple[slice, slice]
+
+
+def paste(
+    canvas: Float32Array,
+    rgba: Float32Array,
+    centre: tuple[float, float],
+    *,
+    angle: float = 0.0,
+    scale: float = 1.0,
+    shadow: float = 0.0,
+) -> tuple[Region, Float32Array] | None:
+    """Blend a cutout into `canvas` in place, its middle at `centre` = (x, y), turned by `angle` radians.
+
+    `shadow` darkens the ground around it by up to that share. Returns the region touched and how much each of its
+    pixels was changed, float32 in [0, 1]; None where the cutout lies outside the canvas.
+    """
+    height, width = rgba.shape[:2]
+    soft = 0.06 * max(height, width) * scale if shadow else 0.0  # width of the shadow's edge
+    reach = 0.5 * np.hypot(height, width) * scale + 6 * soft + 2
+    left, top = (max(0, int(np.floor(value - reach))) for value in centre)
+    right = min(canvas.shape[1], int(np.ceil(centre[0] + reach)))
+    bottom = min(canvas.shape[0], int(np.ceil(centre[1] + reach)))
+    if left >= right or top >= bottom:
+        return None
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    matrix = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0]])
+    matrix[:, 2] = np.array([centre[0] - left, centre[1] - top]) - matrix[:, :2] @ [(width - 1) / 2, (height - 1) / 2]
+    placed = cv2.warpAffine(rgba, matrix, (right - left, bottom - top))
+    region = slice(top, bottom), slice(left, right)
+    alpha, target = placed[..., 3], canvas[region]
+    changed = alpha
+    if shadow:
+        shifted = cv2.warpAffine(alpha, np.array([[1.0, 0.0, soft], [0.0, 1.0, 2 * soft]]), alpha.shape[::-1])
+        shade = shadow * np.maximum(cv2.GaussianBlur(shifted, (0, 0), max(soft, 0.5)) - 0.1, 0)
+        target *= 1 - shade[..., None]
+        changed = np.maximum(alpha, shade)
+    target *= 1 - alpha[..., None]
+    target += placed[..., :3]
+    return region, np.asarray(changed, dtype=np.float32)

@@ -1,0 +1,126 @@
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from convlstm.report.overlay import encode_png
+from convlstm.report.page import Figure, GalleryItem, ReportPage, render
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "' onmouseover='alert(1)",
+    "</style><style>*{display:none}",
+    "{{ 7*7 }} {% raw %}",
+    "line\nbreak\r\n",
+    "\x00\u202e\udcff",
+    "=cmd|' /C calc'!A0",
+    "日本語 Brücke 🔥",
+]
+
+
+def png(value: int) -> bytes:
+    return encode_png(np.full((2, 3, 3), value, dtype=np.uint8))
+
+
+class Elements(HTMLParser):
+    """Every start tag with its attributes, and all text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def named(self, tag: str) -> Iterator[dict[str, str | None]]:
+        return (attributes for name, attributes in self.tags if name == tag)
+
+
+def full_page(words: str = "words") -> ReportPage:
+    return ReportPage(
+        title=words,
+        subtitle=words,
+        summary={words: words},
+        notes=[words],
+        figures=[Figure(words, png(1), words)],
+        gallery=[GalleryItem(png(2), words, is_mistake=True)],
+        details={words: words},
+    )
+
+
+def test_page_shows_everything_it_is_given() -> None:
+    page = ReportPage(
+        title="exp3, epoch 5",
+        subtitle="validation",
+        summary={"Cell AP": "0.923"},
+        notes=["one class only"],
+        figures=[Figure("Curves", png(1), "over 5 epochs")],
+        gallery=[GalleryItem(png(2), "sample_001", is_mistake=False)],
+        details={"lr": "0.0001"},
+    )
+    elements = Elements(render(page))
+    for words in ("exp3, epoch 5", "validation", "Cell AP", "0.923", "one class only", "Curves", "over 5 epochs"):
+        assert words in elements.text
+    assert {"sample_001", "lr", "0.0001"} <= set(elements.text.replace("correct", "").split())
+    sources = [image["src"] for image in elements.named("img")]
+    assert sources == ["data:image/png;base64," + base64.b64encode(png(value)).decode() for value in (1, 2)]
+    assert all(image["alt"] for image in elements.named("img"))
+
+
+def test_mistakes_come_first_in_the_order_given() -> None:
+    items = [("a", False), ("worst", True), ("b", False), ("second", True)]
+    gallery = [GalleryItem(png(0), caption, is_mistake) for caption, is_mistake in items]
+    elements = Elements(render(ReportPage("t", "", {}, gallery=gallery)))
+    assert [image["alt"] for image in elements.named("img")] == ["worst", "second", "a", "b"]
+    assert [figure.get("class") for figure in elements.named("figure")] == ["mistake", "mistake", None, None]
+    assert "2 of 4 are mistakes" in elements.text
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_names_are_harmless(words: str) -> None:
+    html = render(full_page(words))
+    html.encode("utf-8")
+    plain = Elements(render(full_page()))
+    elements = Elements(html)
+    assert [(tag, sorted(attributes)) for tag, attributes in elements.tags] == [
+        (tag, sorted(attributes)) for tag, attributes in plain.tags
+    ]
+    assert not re.search("[\x00\u202e]", html)
+    if words.isprintable():
+        assert elements.text.count(words) >= 8
+
+
+def test_page_asks_nothing_of_the_network_and_runs_no_script() -> None:
+    html = render(full_page())
+    elements = Elements(html)
+    assert not re.search(r"https?:|//\w|@import|url\(|javascript:", re.sub(r"base64,[^\"]+", "", html))
+    assert {"script", "iframe", "link", "object", "base", "form"}.isdisjoint(tag for tag, _ in elements.tags)
+    assert not any(name.startswith("on") or name == "style" for _, attributes in elements.tags for name in attributes)
+
+
+def test_policy_allows_this_style_sheet_only() -> None:
+    html = render(full_page())
+    (policy,) = (
+        meta["content"] for meta in Elements(html).named("meta") if meta.get("http-equiv") == "Content-Security-Policy"
+    )
+    (style,) = re.findall(r"<style>(.*?)</style>", html, flags=re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert policy == (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    )
+    assert "prefers-color-scheme: dark" in style
+
+
+def test_empty_parts_are_left_out() -> None:
+    elements = Elements(render(ReportPage("exp", "", {})))
+    assert {"figure", "img", "dl", "ul", "details", "h2"}.isdisjoint(tag for tag, _ in elements.tags)
