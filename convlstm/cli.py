@@ -120,6 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     logging.getLogger("convlstm").setLevel(logging.INFO)
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(tokens or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")

@@ -8,6 +8,7 @@ import av
 import numpy as np
 import pytest
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 from hypothesis import settings
 from numpy.typing import NDArray
 from PIL import Image
@@ -60,7 +61,8 @@ def write_video() -> Callable[..., Path]:
         format_options: dict[str, str] | None = None,
     ) -> Path:
         with av.open(str(path), "w", options=format_options or {}) as container:
-            stream = container.add_stream(codec, rate=fps, options=options or {})  # type: ignore[call-overload]
+            stream = container.add_stream(codec, rate=fps, options=options or {})
+            assert isinstance(stream, VideoStream)
             stream.height, stream.width = frames[0].shape[:2]
             stream.pix_fmt = pix_fmt
             for frame in frames:

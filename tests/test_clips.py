@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -64,7 +66,7 @@ def test_windows_are_whole_evenly_spaced_and_all_there(num_frames: int, seq_leng
     if expected:
         assert starts[0] == 0
         assert starts[-1] + seq_length <= num_frames < starts[-1] + stride + seq_length
-        assert all(b - a == stride for a, b in zip(starts, starts[1:], strict=False))
+        assert all(b - a == stride for a, b in pairwise(starts))
 
 
 def test_windows_of_the_picture_at_the_top_of_the_module() -> None:
@@ -99,7 +101,7 @@ def test_runs_are_gapless_apart_from_each_other_and_cover_the_indices(indices: l
     runs = consecutive_runs(indices)
     assert [index for run in runs for index in run] == indices
     assert all(len(run) > 0 for run in runs)
-    assert all(after.start > before.stop for before, after in zip(runs, runs[1:], strict=False))
+    assert all(after.start > before.stop for before, after in pairwise(runs))
 
 
 def test_runs_of_the_docstring() -> None:
@@ -109,5 +111,5 @@ def test_runs_of_the_docstring() -> None:
 def test_too_short_names_both_numbers_and_what_to_do() -> None:
     error = too_short("cam1", 7, 10, remedies="lower seq_length")
     assert isinstance(error, DataError)
-    with pytest.raises(DataError, match="^cam1: 7 consecutive frames, but a window needs 10: lower seq_length$"):
+    with pytest.raises(DataError, match=r"^cam1: 7 consecutive frames, but a window needs 10: lower seq_length$"):
         raise error

@@ -196,7 +196,7 @@ def test_invalid_yaml_names_the_line(tmp_path: Path) -> None:
 def test_a_missing_file_a_folder_and_other_encodings(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"cannot read the configuration .*none\.yaml: No such file"):
         read_yaml(tmp_path / "none.yaml")
-    with pytest.raises(ConfigError, match="cannot read the configuration .*: Is a directory"):
+    with pytest.raises(ConfigError, match=r"cannot read the configuration .*: Is a directory"):
         read_yaml(tmp_path)
     latin = tmp_path / "latin.yaml"
     latin.write_bytes("name: Käfer\n".encode("latin-1"))
@@ -248,7 +248,7 @@ yaml_values = st.recursive(
 @given(data=st.data())
 def test_whatever_yaml_holds_is_a_config_or_a_config_error(kind: Kind, data: st.DataObject) -> None:
     keys = st.sampled_from([f.name for f in fields(kind)]) | scalars
-    values = data.draw(st.dictionaries(keys, yaml_values, max_size=3))
+    values: dict[Any, Any] = data.draw(st.dictionaries(keys, yaml_values, max_size=3))
     try:
         config = config_from_dict(kind, values, origin="any")  # type: ignore[type-var]
     except ConfigError as error:

@@ -144,4 +144,5 @@ def test_every_hot_window_lies_in_an_event_and_every_event_was_hot(values: list[
             )
     for event in events:
         inside = [w for w in windows if event.start_frame <= w.first_frame and w.last_frame <= event.end_frame]
-        assert event.peak_probability == max(w.probabilities.max() for w in inside if w.probabilities.max() >= 0.5)
+        assert event.peak_probability >= 0.5
+        assert any(event.peak_probability in w.probabilities for w in inside)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from convlstm.clips import resize_frame
 from convlstm.models.convlstm import State
-from convlstm.models.stem import grey, motion_channels, take_out_exposure, to_unit_range
+from convlstm.models.stem import motion_features, take_out_exposure, to_unit_range
 from convlstm.models.temporal_classifier import TemporalClassifier, clip_logits
 from convlstm.types import Frame, Heatmap
 
@@ -72,7 +72,7 @@ class HeatmapStream:
         self._last: Frame | None = None
         self._places: deque[tuple[int, float]] = deque(maxlen=self.seq_length)
         self._gates: deque[Tensor] = deque(maxlen=self.seq_length)  # each (1, 4D, GH, GW)
-        self._greys: Tensor | None = None  # (1, up to P, 1, H, W)
+        self._greys: Tensor | None = None  # (up to P, H, W)
 
     def _process_gapless(self, frames: Sequence[Frame]) -> list[Heatmap]:
         gates = self._encode(frames)
@@ -100,19 +100,18 @@ class HeatmapStream:
         """`conv_x` of the encoded frames, (N, 4D, GH, GW)."""
         resized = np.stack([resize_frame(frame.pixels, self.target_size) for frame in frames])
         with torch.inference_mode():
-            pixels = to_unit_range(torch.from_numpy(resized).to(self.device).permute(0, 3, 1, 2))  # (N, 3, H, W)
-            features = self._motion_features(pixels) if self.model.config.stem == "motion" else pixels
+            pixels = torch.from_numpy(resized).to(self.device).permute(0, 3, 1, 2)  # (N, 3, H, W)
+            is_motion = self.model.config.stem == "motion"
+            features = self._motion_features(pixels) if is_motion else to_unit_range(pixels)
             gates: Tensor = self.model.cell.conv_x(self.model.encode(features))
         return gates
 
     def _motion_features(self, pixels: Tensor) -> Tensor:
-        normalised = take_out_exposure(pixels)[None]  # (1, N, 3, H, W)
-        greys = grey(normalised)
+        normalised, greys = take_out_exposure(pixels)
         if self._greys is not None:
-            greys = torch.cat([self._greys, greys], dim=1)
-        num_kept = self.model.config.num_context
-        self._greys = greys[:, -num_kept:].clone()
-        return motion_channels(normalised, greys, self.model.config.lags)[0]
+            greys = torch.cat([self._greys, greys])
+        self._greys = greys[-self.model.config.num_context :].clone()
+        return motion_features(normalised[None], greys[None], self.model.config.lags)
 
     def _recur(self, windows: Sequence[Sequence[Tensor]]) -> Tensor:
         """Windows of T gates each (1, 4D, GH, GW) to logits (W, K, GH, GW)."""

@@ -72,7 +72,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep_previous: Path |
     """
     content = {
         "format": FORMAT,
-        "model_state_dict": {name: tensor.detach().cpu() for name, tensor in checkpoint.weights.items()},
+        "model_state_dict": {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.weights.items()},
         "model": config_to_dict(checkpoint.model),
         "seq_length": checkpoint.seq_length,
         "target_size": list(checkpoint.target_size),

@@ -1,4 +1,7 @@
-"""What the encoder sees of a frame: `rgb` as it is, or `motion`, exposure taken out and differences added."""
+"""What the encoder sees of a frame: `rgb` as it is, or `motion`, exposure taken out and differences added.
+
+Shapes: B batch, P context frames, T window frames, N frames, L lags, H W pixels.
+"""
 
 from collections.abc import Sequence
 
@@ -14,25 +17,48 @@ def to_unit_range(frames: Tensor) -> Tensor:
     return frames.float() / 255 if frames.dtype == torch.uint8 else frames
 
 
-def take_out_exposure(frames: Tensor) -> Tensor:
-    """Each channel of (..., 3, H, W) minus its mean, over its standard deviation plus a floor."""
-    deviation, mean = torch.std_mean(frames, dim=(-2, -1), keepdim=True, correction=0)
-    return (frames - mean) / (deviation + CONTRAST_FLOOR)
+def take_out_exposure(frames: Tensor) -> tuple[Tensor, Tensor]:
+    """Frames (N, 3, H, W), uint8 or float in [0, 1], to normalised frames (N, 3, H, W) and their greys (N, H, W).
 
-
-def grey(frames: Tensor) -> Tensor:
-    """Mean of the channels, (..., 3, H, W) to (..., 1, H, W)."""
-    return frames.mean(dim=-3, keepdim=True)
-
-
-def motion_channels(normalised: Tensor, greys: Tensor, lags: Sequence[int]) -> Tensor:
-    """Frames (B, T, 3, H, W) and greys (B, P+T, 1, H, W) to features (B, T, 3+L, H, W).
-
-    `greys` holds P earlier frames and then those of `normalised`. A channel per lag is the difference of a frame's
-    grey to the one `lag` earlier, or to the first there is.
+    Each channel minus its mean, over its standard deviation plus a floor; grey is the mean of the channels.
     """
-    num_frames, num_context = normalised.shape[1], greys.shape[1] - normalised.shape[1]
+    with torch.autocast(frames.device.type, enabled=False):
+        full_scale = 255.0 if frames.dtype == torch.uint8 else 1.0
+        pixels = frames.permute(0, 2, 3, 1).flatten(1, 2).float()  # (N, HW, 3): no copy of frames as they are decoded
+        num_pixels = pixels.shape[1]
+        mean_of = pixels.new_full((1, 1, num_pixels), 1 / num_pixels).expand(pixels.shape[0], -1, -1)
+        centred = pixels - mean_of @ pixels
+        variance = (centred.transpose(1, 2) @ centred).diagonal(dim1=1, dim2=2) / num_pixels  # (N, 3)
+        scale = 1 / (variance.sqrt() + CONTRAST_FLOOR * full_scale)
+        grey = (centred @ scale[:, :, None]).squeeze(2) / 3
+        normalised = centred * scale[:, None]
+    height, width = frames.shape[-2:]
+    return normalised.unflatten(1, (height, width)).permute(0, 3, 1, 2), grey.unflatten(1, (height, width))
+
+
+def motion_features(normalised: Tensor, greys: Tensor, lags: Sequence[int]) -> Tensor:
+    """Normalised frames (B, T, 3, H, W) and greys (B, P+T, H, W) to features (B*T, 3+L, H, W), channels last.
+
+    `greys` holds P earlier frames and then those of `normalised`. A channel per lag is the difference of a frame's grey
+    to the one `lag` earlier, or to the first there is.
+    """
+    batch, num_frames, channels, height, width = normalised.shape
+    num_context = greys.shape[1] - num_frames
+    features = torch.empty(
+        (batch * num_frames, channels + len(lags), height, width),
+        dtype=_compute_dtype(normalised),
+        device=normalised.device,
+        memory_format=torch.channels_last,
+    )
+    features[:, :channels] = normalised.flatten(0, 1)
     now = torch.arange(num_context, num_context + num_frames, device=greys.device)
-    current = greys[:, num_context:]
-    differences = [current - greys[:, (now - lag).clamp(min=0)] for lag in lags]
-    return torch.cat([normalised, *differences], dim=2)
+    for channel, lag in enumerate(lags, start=channels):
+        earlier = greys[:, (now - lag).clamp(min=0)]
+        features[:, channel] = (greys[:, num_context:] - earlier).flatten(0, 1)
+    return features
+
+
+def _compute_dtype(like: Tensor) -> torch.dtype:
+    """What convolutions will compute in: writing features in it at once saves a pass."""
+    device = like.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else like.dtype

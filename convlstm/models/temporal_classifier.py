@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from convlstm.config import ModelConfig
 from convlstm.models.convlstm import ConvLSTM, ConvLSTMCell
-from convlstm.models.stem import grey, motion_channels, take_out_exposure, to_unit_range
+from convlstm.models.stem import motion_features, take_out_exposure, to_unit_range
 from convlstm.types import CELL_SIZE
 
 ENCODER_CHANNELS = (16, 32, 64, 128, 64)
@@ -36,6 +36,7 @@ class TemporalClassifier(nn.Module):
         self.temporal_layer = ConvLSTM(ENCODER_CHANNELS[-1], HIDDEN_CHANNELS, 3)
         num_classes = len(self.config.classes)
         self.final_classifier = nn.Conv2d(HIDDEN_CHANNELS, 1 if num_classes == 2 else num_classes, 1)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # missing in the stubs
 
     def forward(self, clips: Tensor, num_context: int = 0) -> Tensor:
         """Clips (B, P+T, 3, H, W), float in [0, 1] or uint8, to probabilities.
@@ -70,14 +71,14 @@ class TemporalClassifier(nn.Module):
     def encode_clips(self, clips: Tensor, num_context: int = 0) -> Tensor:
         """Clips (B, P+T, 3, H, W) to encoder features (B, T, 64, GH, GW)."""
         self._check_clips(clips, num_context)
-        frames = to_unit_range(clips)
         if self.config.stem == "motion":
-            normalised = take_out_exposure(frames)
-            features = motion_channels(normalised[:, num_context:], grey(normalised), self.config.lags)
+            batch_and_time = clips.shape[:2]
+            normalised, greys = (part.unflatten(0, batch_and_time) for part in take_out_exposure(clips.flatten(0, 1)))
+            features = motion_features(normalised[:, num_context:], greys, self.config.lags)
         else:
-            features = frames[:, num_context:]
-        encoded = self.encode(features.flatten(0, 1))
-        return encoded.reshape(*features.shape[:2], *encoded.shape[1:])
+            features = to_unit_range(clips[:, num_context:]).flatten(0, 1)
+        encoded = self.encode(features)
+        return encoded.reshape(clips.shape[0], clips.shape[1] - num_context, *encoded.shape[1:])
 
     def encode(self, features: Tensor) -> Tensor:
         """What the stem gives (N, C, H, W) to encoder features (N, 64, GH, GW)."""

@@ -156,23 +156,25 @@ def _recall_order(recall: ArrayLike, precision: ArrayLike) -> tuple[NDArray[np.f
     return x, y
 
 
-def reliability(bin_probability: ArrayLike, bin_frequency: ArrayLike, bin_count: ArrayLike, ece: float) -> bytes:
-    """Whether a probability means what it says: share of dynamic cells over the probability given, and the counts.
+def reliability(
+    bin_probability: ArrayLike, bin_frequency: ArrayLike, bin_count: ArrayLike, ece: float, *, what: str = "cells"
+) -> bytes:
+    """Whether a probability means what it says: share that is dynamic over the probability given, and counts.
 
     For K bins of equal width over [0, 1]: mean probability, observed frequency (both NaN where a bin is empty) and
-    number of cells, each (K,); `ece` is the expected calibration error.
+    count, each (K,); `ece` is the expected calibration error; `what` was counted: cells or windows.
     """
     probability = np.asarray(bin_probability, dtype=np.float64)
     frequency = np.asarray(bin_frequency, dtype=np.float64)
     count = np.nan_to_num(np.asarray(bin_count, dtype=np.float64))
     figure = _figure(6.6, 7)
     upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
-    _style(upper, "Reliability", "", "observed share of dynamic cells")
-    _style(lower, "", "predicted probability", "cells")
+    _style(upper, "Reliability", "", f"observed share of dynamic {what}")
+    _style(lower, "", "predicted probability", what)
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     usable = np.isfinite(probability) & np.isfinite(frequency)
     if not usable.any() or not count.any():
-        _say(upper, "undefined: no cells with a known truth")
+        _say(upper, f"undefined: no {what} with a known truth")
         _say(lower, "")
         return _png(figure)
     upper.plot([0, 1], [0, 1], color=_GREY, linewidth=1.2, linestyle="--", label="perfectly calibrated")

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from convlstm.atomic import atomic_write, atomic_write_text
 from convlstm.errors import DataError
@@ -17,6 +18,8 @@ from convlstm.types import Float32Array, UInt8Array
 from convlstm.utils.data.dataset import WindowDataset
 
 GALLERY_SIZE = 12
+
+Curve = tuple[ArrayLike, ArrayLike, float]
 
 METRIC_NAMES = {
     "val_loss": "loss",
@@ -64,8 +67,11 @@ def _summary(evaluation: Evaluation) -> dict[str, str]:
 
 
 def _figures(evaluation: Evaluation, history: Sequence[Mapping[str, float]]) -> list[Figure]:
-    scores = {"cells": evaluation.cells, "windows": evaluation.windows}
-    curves = {name: (*s.precision_recall(), s.average_precision()) for name, s in scores.items() if s.is_defined}
+    undefined: Curve = ([], [], math.nan)
+    curves: dict[str, Curve] = {
+        name: (*scores.precision_recall(), scores.average_precision()) if scores.is_defined else undefined
+        for name, scores in (("cells", evaluation.cells), ("windows", evaluation.windows))
+    }
     has_cells = evaluation.cells.num_positives + evaluation.cells.num_negatives > 0
     what, counted = ("cells", evaluation.cells) if has_cells else ("windows", evaluation.windows)
     figures = [
@@ -81,7 +87,7 @@ def _figures(evaluation: Evaluation, history: Sequence[Mapping[str, float]]) -> 
         ),
         Figure(
             "Reliability",
-            reliability(*counted.reliability(), counted.calibration_error()),
+            reliability(*counted.reliability(), counted.calibration_error(), what=what),
             f"How often {what} with a given probability are dynamic in truth.",
         ),
     ]

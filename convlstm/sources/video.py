@@ -131,6 +131,7 @@ class _Decoding:
         self.container = container
         self.stream = container.streams.video[0]
         self.pending_pts: list[int] = []
+        self.lost_pts: set[int] = set()
         self.num_packets = 0
         self.num_discarded = 0
         self.last_pts: int | None = None
@@ -138,6 +139,8 @@ class _Decoding:
 
     def __iter__(self) -> Iterator[Frame]:
         for frame in _decode(self.container, self.stream, on_packet=self._note_packet):
+            if frame.pts in self.lost_pts:  # after damage, decoders hand out frames when later ones are shown already
+                continue
             self._advance(frame)
             self.source.damage.num_concealed += frame.is_corrupt
             seconds = frame.time if frame.time is not None else self.index / self.source.fps
@@ -157,12 +160,15 @@ class _Decoding:
                 heapq.heappush(self.pending_pts, packet.pts)
 
     def _advance(self, frame: VideoFrame) -> None:
-        num_skipped = 0
+        skipped = []
         while frame.pts is not None and self.pending_pts and self.pending_pts[0] <= frame.pts:
-            num_skipped += heapq.heappop(self.pending_pts) < frame.pts
+            pts = heapq.heappop(self.pending_pts)
+            if pts < frame.pts:
+                skipped.append(pts)
         if self.last_pts is None or self._is_late(frame):
-            self._lose(self.index + 1, num_skipped)
-            self.index += num_skipped
+            self._lose(self.index + 1, len(skipped))
+            self.lost_pts.update(skipped)
+            self.index += len(skipped)
         self.index += 1
         self.last_pts = frame.pts
 

@@ -9,7 +9,7 @@ from PIL import Image
 from convlstm.report.overlay import colorize, draw_overlay, encode_png, result_picture
 from convlstm.types import Float32Array, Frame, Heatmap, UInt8Array
 
-MAGENTA = (255, 0, 255)
+PINK = (255, 0, 90)  # red and blue differ: swapped channels would show
 
 
 def one_hot(grid: tuple[int, int], cell: tuple[int, int], value: float = 1.0) -> Float32Array:
@@ -18,7 +18,7 @@ def one_hot(grid: tuple[int, int], cell: tuple[int, int], value: float = 1.0) ->
     return heatmap
 
 
-def plain_frame(height: int, width: int, color: tuple[int, int, int] = MAGENTA) -> Frame:
+def plain_frame(height: int, width: int, color: tuple[int, int, int] = PINK) -> Frame:
     return Frame(np.full((height, width, 3), color, dtype=np.uint8), 9, 0.36)
 
 
@@ -95,7 +95,7 @@ def test_only_cells_from_the_threshold_on_are_outlined() -> None:
 def test_panels_keep_aspect_ratio_and_true_colors(size: tuple[int, int]) -> None:
     frame = plain_frame(*size)
     picture = picture_of(frame, np.zeros((4, 5), dtype=np.float32))
-    is_frame = (picture == MAGENTA).all(axis=2)
+    is_frame = (picture == PINK).all(axis=2)
     columns = np.flatnonzero(is_frame.any(axis=0))
     first, second = np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1)
     height = is_frame.any(axis=1).sum()
@@ -106,7 +106,7 @@ def test_panels_keep_aspect_ratio_and_true_colors(size: tuple[int, int]) -> None
 
 def test_heatmap_panel_shows_exact_cell_colors_where_the_overlay_is_hot() -> None:
     picture = picture_of(plain_frame(400, 500), one_hot((4, 5), (1, 3)))
-    is_frame = (picture == MAGENTA).all(axis=2)
+    is_frame = (picture == PINK).all(axis=2)
     rows, columns = np.flatnonzero(is_frame.any(axis=1)), np.flatnonzero(is_frame.any(axis=0))
     top, left, width = rows[0], columns[0], 560
     height = width * 4 // 5
@@ -119,7 +119,7 @@ def test_heatmap_panel_shows_exact_cell_colors_where_the_overlay_is_hot() -> Non
     assert left + width < second_left < second_left + width < overlay_left
     overlay_cell = picture[middle, overlay_left + width * 7 // 10].astype(int)
     assert np.abs(overlay_cell - hot).max() < 100
-    assert tuple(picture[middle, overlay_left + width // 2 - 20]) == MAGENTA
+    assert tuple(picture[middle, overlay_left + width // 2 - 20]) == PINK
 
 
 @pytest.mark.parametrize(

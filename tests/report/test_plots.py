@@ -23,7 +23,12 @@ def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were made into PNG files."""
     made: list[Figure] = []
     to_png = plots._png
-    monkeypatch.setattr(plots, "_png", lambda figure: (made.append(figure), to_png(figure))[1])
+
+    def keep(figure: Figure) -> bytes:
+        made.append(figure)
+        return to_png(figure)
+
+    monkeypatch.setattr(plots, "_png", keep)
     return made
 
 
@@ -50,7 +55,7 @@ def test_training_curves_draw_what_there_is(figures: list[Figure]) -> None:
 
 
 def test_one_epoch_shows_a_marker(figures: list[Figure]) -> None:
-    with_value = decode(plots.training_curves([{"epoch": 1, "val_loss": 0.5}]))
+    with_value = decode(plots.training_curves([{"epoch": 1, "train_loss": 0.5}]))
     assert figures[0].axes[0].lines[0].get_marker() == "o"
     assert (np.abs(with_value.astype(int) - (31, 97, 172)).sum(axis=2) == 0).sum() > 20
 
@@ -112,10 +117,10 @@ def test_undefined_curves_say_why(figures: list[Figure]) -> None:
 
 
 def test_reliability_leaves_out_empty_bins(figures: list[Figure]) -> None:
-    decode(plots.reliability([0.1, NAN, 0.9], [0.0, NAN, 0.8], [1000, 0, 10], 0.1))
+    decode(plots.reliability([0.1, NAN, 0.9], [0.0, NAN, 0.8], [1000, 0, 10], 0.1, what="windows"))
     upper, lower = figures[0].axes
     np.testing.assert_array_equal(upper.lines[1].get_xdata(), [0.1, 0.9])
-    assert lower.get_yscale() == "log"
+    assert (lower.get_yscale(), lower.get_ylabel()) == ("log", "windows")
     assert "model, ECE 0.100" in texts(figures[0])
 
 

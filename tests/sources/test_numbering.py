@@ -79,7 +79,7 @@ def test_the_same_number_twice_names_both(names: tuple[str, ...]) -> None:
 
 
 def test_a_name_without_a_number() -> None:
-    with pytest.raises(DataError, match="^cam: no frame number in cover.png: name frames like frame_000001.png$"):
+    with pytest.raises(DataError, match=r"^cam: no frame number in cover\.png: name frames like frame_000001\.png$"):
         places("f1.png", "cover.png")
 
 

@@ -268,7 +268,7 @@ def test_turned_recordings_are_shown_upright(tmp_path: Path, write_video: WriteV
 def test_real_footage_decodes_wholly(shared_data: Path, name: str, num_frames: int, fps: float) -> None:
     source = VideoSource(shared_data / "real" / name)
     times, index = [], -1
-    for index, frame in enumerate(source):  # noqa: B007
+    for index, frame in enumerate(source):
         assert frame.index == index
         times.append(frame.pts_seconds)
     assert index + 1 == num_frames

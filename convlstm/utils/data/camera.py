@@ -138,7 +138,7 @@ def _exposure(rng: np.random.Generator, num_frames: int) -> tuple[Float32Array, 
     if course == "drift":
         swing = np.sin(2 * np.pi * (time / rng.uniform(25, 120) + rng.random()))
     elif course == "step":
-        swing = 1 / (1 + np.exp(-(time - rng.uniform(2, num_frames - 2)) * rng.choice([0.7, 10.0])))
+        swing = 0.5 + 0.5 * np.tanh((time - rng.uniform(0.1, 0.9) * num_frames) * rng.choice([0.35, 5.0]))
     else:
         strength *= 0.4
         swing = np.sin(2 * np.pi * time * rng.uniform(0.05, 0.5)) + rng.normal(0, 0.3, num_frames)
@@ -155,7 +155,7 @@ def _lights(rng: np.random.Generator, num_frames: int, size: Size) -> tuple[Floa
         colour = np.clip(1 + rng.normal(0, 0.15, 3), 0.4, 1.6)
         lamps.append((_lit_area(rng, size)[..., None] * colour).astype(np.float32))
         strength = rng.uniform(0.2, 1.0) if rng.random() < 0.6 else -rng.uniform(0.2, 0.6)
-        moment = rng.uniform(1, num_frames - 1)
+        moment = rng.uniform(0.1, 0.9) * num_frames
         course = rng.choice(["switch", "fade", "flicker", "blink"])
         if course == "switch":
             level = (time > moment) != (rng.random() < 0.5)

@@ -53,7 +53,7 @@ class WindowPlace:
     run: range
 
 
-@dataclass(frozen=True)
+@dataclass  # not frozen: Fabric sets the fields when it moves a batch to the device
 class Batch:
     """What the loader gives.
 

@@ -56,4 +56,3 @@ def _prepare_worker(worker: int) -> None:
     del worker
     cv2.setNumThreads(0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the main process ends the workers
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)

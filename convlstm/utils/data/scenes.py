@@ -4,16 +4,22 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from convlstm.types import Float32Array, UInt8Array
 from convlstm.utils.data.textures import Size, fractal_noise, random_colour, surface
+
+BoolArray = NDArray[np.bool_]
+
+ROUNDED_AWAY = 1 / 512
+"""A change of a pixel, as a share of full scale, that uint8 does not show."""
 
 _SUPERSAMPLING = 3
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A background (H, W, 3) and the light that falls on it: 1 is day, 0.1 deep night."""
+    """A background (H, W, 3) and the light that falls on it: 1 is day, 0.15 deep night."""
 
     background: Float32Array
     ambient: float
@@ -31,9 +37,9 @@ def still_scene(rng: np.random.Generator, size: Size) -> Scene:
         paste(background, thing, centre, angle=rng.normal(0.0, 0.15))
     shading = 1 + rng.uniform(0.02, 0.25) * fractal_noise(rng, size, exponent=rng.uniform(2.0, 3.0))
     background *= np.clip(shading, 0.3, 1.7)[..., None]
-    ambient = float(rng.uniform(0.08, 0.35) if rng.random() < 0.25 else rng.uniform(0.5, 1.1))
+    ambient = float(rng.uniform(0.15, 0.4) if rng.random() < 0.25 else rng.uniform(0.5, 1.1))
     background *= ambient
-    if ambient < 0.4:
+    if ambient <= 0.4:
         _add_lamps(rng, background)
     blur = rng.uniform(0.3, 1.2)  # lenses differ
     return Scene(np.clip(cv2.GaussianBlur(background, (0, 0), blur), 0, 1).astype(np.float32), ambient)

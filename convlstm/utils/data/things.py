@@ -1,0 +1,101 @@
+"""Solid things on their way through a scene."""
+
+import cv2
+import numpy as np
+
+from convlstm.types import Float32Array
+from convlstm.utils.data.scenes import ROUNDED_AWAY, BoolArray, cutout, paste
+from convlstm.utils.data.textures import Size
+
+
+class Thing:
+    """A cutout on a curved path through the frame, round and round, some turning, growing or deforming.
+
+    `noticed` starts it well inside the frame, so that it is in view from the first frame on.
+    """
+
+    def __init__(self, rng: np.random.Generator, size: Size, ambient: float, *, noticed: bool = True) -> None:
+        height, width = size
+        shortest = min(size)
+        length = float(np.exp(rng.uniform(np.log(12), np.log(max(14, shortest / 3)))))
+        self.rgba = cutout(rng, int(length))
+        self.rgba[..., :3] *= ambient
+        self.speed = float(np.exp(rng.uniform(np.log(max(0.7, length / 60)), np.log(min(12.0, 2 + length / 5)))))
+        self.shadow = float(rng.uniform(0.15, 0.6)) if ambient > 0.4 and rng.random() < 0.5 else 0.0
+        is_wide = self.rgba.shape[1] > self.rgba.shape[0]  # people stay upright
+        self.follows_path = is_wide and bool(rng.random() < 0.6)
+        self.sway = rng.normal(0, 0.08), rng.uniform(0.1, 0.6), rng.uniform(0, 2 * np.pi)
+        self.deformation = float(rng.uniform(0.03, 0.12) * length) if rng.random() < 0.3 else 0.0
+        self.scales = tuple(rng.uniform(0.55, 1.0, 2)) if rng.random() < 0.5 else (1.0, 1.0)
+        self.path, self.travelled = self._lay_path(rng, (height, width), 0.45 * length)
+        self.start = float(rng.uniform(0.25, 0.7) if noticed else rng.random()) * self.travelled[-1]
+
+    @staticmethod
+    def _lay_path(rng: np.random.Generator, size: Size, margin: float) -> tuple[Float32Array, Float32Array]:
+        """Points (P, 2) of a curve from one side of the frame to another, and the way travelled at each."""
+        height, width = size
+        angle = rng.uniform(0, 2 * np.pi)
+        turn = np.pi + rng.normal(0, 0.5)
+        middle = np.array([width, height]) * rng.uniform(0.25, 0.75, 2)
+        ends = []
+        for direction in (angle, angle + turn):
+            step = np.array([np.cos(direction), np.sin(direction)])
+            wall = np.where(step > 0, [width + margin, height + margin], -margin)
+            ends.append(middle + step * np.min((wall - middle) / np.where(step == 0, 1e-9, step)))
+        bend = middle + rng.normal(0, 0.1, 2) * [width, height]
+        t = np.linspace(0, 1, 65)[:, None]
+        points = (1 - t) ** 2 * ends[0] + 2 * t * (1 - t) * bend + t**2 * ends[1]
+        steps = np.linalg.norm(np.diff(points, axis=0), axis=1)
+        return points.astype(np.float32), np.concatenate([[0], np.cumsum(steps)]).astype(np.float32)
+
+    def follow(self, leader: "Thing", gap: float) -> None:
+        """Take the leader's way, `gap` pixels behind it."""
+        self.path, self.travelled, self.scales = leader.path, leader.travelled, leader.scales
+        self.speed, self.start = leader.speed, leader.start - gap
+
+    def draw(self, canvas: Float32Array, time: float) -> BoolArray:
+        """See Actor.draw."""
+        mask = np.zeros(canvas.shape[:2], dtype=np.bool_)
+        way = (self.start + self.speed * time) % self.travelled[-1]
+        centre = self._point(way)
+        share = way / self.travelled[-1]
+        angle = self.sway[0] * np.sin(self.sway[1] * time + self.sway[2])
+        if self.follows_path:
+            behind, ahead = self._point(way - 1), self._point(way + 1)
+            angle += np.arctan2(ahead[1] - behind[1], ahead[0] - behind[0])
+        scale = float(self.scales[0] + share * (self.scales[1] - self.scales[0]))
+        pasted = paste(canvas, self._deformed(time), centre, angle=angle, scale=scale, shadow=self.shadow)
+        if pasted is not None:
+            region, changed = pasted
+            mask[region] = changed > ROUNDED_AWAY
+        return mask
+
+    def _point(self, way: float) -> tuple[float, float]:
+        x, y = (float(np.interp(way, self.travelled, self.path[:, axis])) for axis in (0, 1))
+        return x, y
+
+    def _deformed(self, time: float) -> Float32Array:
+        if not self.deformation:
+            return self.rgba
+        height, width = self.rgba.shape[:2]
+        y, x = np.mgrid[0:height, 0:width].astype(np.float32)
+        wave = self.deformation * np.sin(0.35 * time + 5.0 * y / height).astype(np.float32)
+        return np.asarray(cv2.remap(self.rgba, x + wave, y, cv2.INTER_LINEAR), dtype=np.float32)
+
+
+class Things:
+    """One to three things of which the first is in view from the start; some drive one behind the other."""
+
+    def __init__(self, rng: np.random.Generator, size: Size, ambient: float) -> None:
+        count = int(rng.integers(1, 4))
+        self.things = [Thing(rng, size, ambient, noticed=index == 0) for index in range(count)]
+        if rng.random() < 0.3:
+            for index, thing in enumerate(self.things[1:], start=1):
+                thing.follow(self.things[0], gap=index * rng.uniform(0.1, 0.3) * min(size))
+
+    def draw(self, canvas: Float32Array, time: float) -> BoolArray:
+        """See Actor.draw."""
+        mask = np.zeros(canvas.shape[:2], dtype=np.bool_)
+        for thing in self.things:
+            mask |= thing.draw(canvas, time)
+        return mask
