@@ -19,6 +19,7 @@ from convlstm.types import CELL_SIZE
 
 Stem = Literal["rgb", "motion"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+Cache = Literal["none", "ram"]
 ShortSequences = Literal["error", "skip", "repeat_last"]
 
 MAX_IMAGE_PIXELS = 1 << 27
@@ -103,6 +104,7 @@ class TrainConfig(ModelConfig):
     tensorboard: bool = _setting(True, "Write TensorBoard events.")
     device: str = _setting("auto", "auto, cpu, cuda, mps, or cuda:N.")
     precision: Precision = _setting("auto", "auto: bf16 where the hardware has it, float32 elsewhere.")
+    cache: Cache = _setting("none", "ram: keep all resized frames in memory; none: decode them for every window.")
     num_workers: int = _setting(2, "Processes that load data; 0: none beside the main one.")
     seed: int = _setting(0, "Seed of the split, the order and the first weights.")
 

@@ -51,6 +51,8 @@ class VideoSource(SeekableSource):
             stream = container.streams.video[0]
             self._fps = float(stream.average_rate or stream.guessed_rate or 25)
             self._declared_frames = stream.frames
+            # AVI keeps decoding times only, which tell nothing where frames are shown in another order.
+            self.has_true_pts = container.format.name != "avi" or not stream.codec_context.has_b_frames
         self._pts: list[int] | None = None
 
     @property
@@ -77,6 +79,8 @@ class VideoSource(SeekableSource):
 
     def read(self, indices: Sequence[int]) -> list[UInt8Array]:
         """Decode from the key frame before the first of the increasing `indices`."""
+        if not self.has_true_pts:
+            return self._read_from_start(indices)
         all_pts = self._frame_pts()
         wanted = {all_pts[index] for index in indices}
         pixels = self._decode_wanted(wanted, seek=True)
@@ -86,6 +90,18 @@ class VideoSource(SeekableSource):
         if missing:
             raise DataError(f"{self.name}: frame {missing[0]} does not decode")
         return [pixels[all_pts[index]] for index in indices]
+
+    def _read_from_start(self, indices: Sequence[int]) -> list[UInt8Array]:
+        pixels: dict[int, UInt8Array] = {}
+        for frame in self:
+            if frame.index in indices:
+                pixels[frame.index] = frame.pixels
+            if frame.index >= indices[-1]:
+                break
+        missing = [index for index in indices if index not in pixels]
+        if missing:
+            raise DataError(f"{self.name}: frame {missing[0]} does not decode")
+        return [pixels[index] for index in indices]
 
     def _decode_wanted(self, wanted: set[int], *, seek: bool) -> dict[int, UInt8Array]:
         pixels: dict[int, UInt8Array] = {}
@@ -134,6 +150,7 @@ class _Decoding:
         self.lost_pts: set[int] = set()
         self.num_packets = 0
         self.num_discarded = 0
+        self.end_seconds = 0.0
         self.last_pts: int | None = None
         self.index = -1
 
@@ -145,11 +162,16 @@ class _Decoding:
             self.source.damage.num_concealed += frame.is_corrupt
             seconds = frame.time if frame.time is not None else self.index / self.source.fps
             yield Frame(to_rgb(frame), self.index, seconds)
-        declared = self.source.num_frames or 0
-        num_lost_at_end = len(self.pending_pts) + max(0, declared - self.num_discarded - self.num_packets)
-        self._lose(self.index + 1, num_lost_at_end)
+        self._lose(self.index + 1, len(self.pending_pts) + self._num_cut_off())
         if self.index < 0:
             raise DataError(f"{self.source.name}: no frame could be decoded")
+
+    def _num_cut_off(self) -> int:
+        """How many frames the file promises beyond its last packet, by count or, where it has none, by duration."""
+        if self.source.num_frames is not None:
+            return max(0, self.source.num_frames - self.num_discarded - self.num_packets)
+        num_missing = (_declared_seconds(self.stream) - self.end_seconds) * self.source.fps
+        return round(num_missing) if num_missing > 1.5 and self.num_packets else 0
 
     def _note_packet(self, packet: av.Packet[VideoStream]) -> None:
         if packet.is_discard:
@@ -157,6 +179,9 @@ class _Decoding:
         elif packet.size:
             self.num_packets += 1
             if packet.pts is not None:
+                end = packet.pts + (packet.duration or 0)
+                self.end_seconds = max(self.end_seconds, float(end * (packet.time_base or 0)))
+            if packet.pts is not None and self.source.has_true_pts:
                 heapq.heappush(self.pending_pts, packet.pts)
 
     def _advance(self, frame: VideoFrame) -> None:
@@ -200,6 +225,15 @@ def _decode(
             yield from packet.decode()
         except av.FFmpegError:
             continue
+
+
+def _declared_seconds(stream: VideoStream) -> float:
+    """Duration as Matroska notes it per track, "00:00:02.400000000"; 0 where it does not."""
+    try:
+        hours, minutes, seconds = stream.metadata.get("DURATION", "").split(":")
+        return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+    except ValueError:
+        return 0.0
 
 
 def to_rgb(frame: VideoFrame) -> UInt8Array:

@@ -46,22 +46,27 @@ class Camera:
         return cls(ones, ones, dark, levels, shifts, 0.0, 0.0, 0.0, 0 * ones, 0.0)
 
     @classmethod
-    def sample(cls, rng: np.random.Generator, nuisance: str, num_frames: int, size: Size) -> "Camera":
-        """A random camera that suffers from `nuisance` for certain, and from each other one now and then."""
-        now_and_then = 0.0 if nuisance == "still" else 0.3
+    def sample(
+        cls, rng: np.random.Generator, nuisance: str, num_frames: int, size: Size, *, severity: float = 1.0
+    ) -> "Camera":
+        """A random camera that suffers from `nuisance` for certain, and from each other one now and then.
+
+        `severity` scales how strong exposure, lights, shake and noise become, and how often they come together.
+        """
+        now_and_then = 0.0 if nuisance == "still" else 0.3 * severity
         suffers = {name: name == nuisance or bool(rng.random() < now_and_then) for name in NUISANCES}
         perfect = cls.perfect(num_frames, size)
         gains, gammas = _exposure(rng, num_frames) if suffers["exposure"] else (perfect.gains, perfect.gammas)
         large = perfect.lamps.shape[1], perfect.lamps.shape[2]
         lamps, levels = _lights(rng, num_frames, large) if suffers["lights"] else (perfect.lamps, perfect.lamp_levels)
-        noise = float(np.exp(rng.uniform(np.log(0.003), np.log(0.03))))
+        noise = float(0.003 * 10 ** (severity * rng.random()))
         compressed = suffers["compression"]
         return cls(
-            gains=gains,
-            gammas=gammas,
+            gains=gains**severity,
+            gammas=gammas**severity,
             lamps=lamps,
-            lamp_levels=levels,
-            shifts=_shake(rng, num_frames) if suffers["shake"] else perfect.shifts,
+            lamp_levels=levels * severity,
+            shifts=_shake(rng, num_frames) * severity if suffers["shake"] else perfect.shifts,
             read_noise=noise,
             shot_noise=noise * rng.uniform(0, 1.5),
             grain=float(rng.choice([0.0, 0.0, rng.uniform(0.4, 1.2)])),

@@ -21,6 +21,7 @@ from convlstm.sources.folder import FolderSource
 from convlstm.sources.images import read_mask
 from convlstm.sources.open import open_source
 from convlstm.types import CELL_SIZE, Float32Array
+from convlstm.utils.data.cache import FrameCache
 from convlstm.utils.data.manifest import ManifestRow
 
 IGNORED = -1
@@ -148,6 +149,10 @@ class WindowDataset(Dataset[Sample | str]):
         self.config = config
         self.num_context = config.model_config().num_context
         self.has_masks = any(sequence.masks is not None for sequence in sequences)
+        self._shares: dict[Path, Float32Array] = {}
+        self._cache = None
+        if config.cache == "ram":
+            self._cache = FrameCache([sequence.source for sequence in sequences], config.target_size)
         self.windows = [place for i in range(len(self.sequences)) for place in self._places(i)]
 
     def __len__(self) -> int:
@@ -173,15 +178,18 @@ class WindowDataset(Dataset[Sample | str]):
         """Frames of a window with its context, resized: uint8 (P+T, H, W, 3)."""
         place = self.windows[window]
         indices = window_frames(place.start, self.config.seq_length, self.num_context, place.run)
-        frames = self.sequences[place.sequence].source.read(indices)
-        height, width = self.config.target_size
-        clip = np.empty((len(frames), height, width, 3), dtype=np.uint8)
-        for i, pixels in enumerate(frames):
-            if i and indices[i] == indices[i - 1]:
-                clip[i] = clip[i - 1]
-            else:
-                clip[i] = resize_frame(pixels, self.config.target_size)
-        return torch.from_numpy(clip)
+        if self._cache is not None:
+            return torch.from_numpy(np.stack(self._cache.read(place.sequence, indices)))
+        distinct = list(dict.fromkeys(indices))
+        frames = self.sequences[place.sequence].source.read(distinct)
+        resized = [resize_frame(pixels, self.config.target_size) for pixels in frames]
+        return torch.from_numpy(np.stack([resized[distinct.index(index)] for index in indices]))
+
+    def _mask_shares(self, file: Path, grid: tuple[int, int]) -> Float32Array:
+        """Share of dynamic pixels per cell (GH, GW); kept, since it is small and several windows need it."""
+        if file not in self._shares:
+            self._shares[file] = mask_share(read_mask(file), grid)
+        return self._shares[file]
 
     def _places(self, sequence: int) -> list[WindowPlace]:
         seq_length, stride = self.config.seq_length, self.config.stride
@@ -206,10 +214,9 @@ class WindowDataset(Dataset[Sample | str]):
         if sequence.masks is None or not isinstance(sequence.source, FolderSource):
             known_static = self.has_masks and sequence.class_index == 0
             return torch.full(grid, 0 if known_static else IGNORED, dtype=torch.int64)
-        share = np.zeros(grid, dtype=np.float32)
-        for index in dict.fromkeys(window_frames(place.start, self.config.seq_length, 0, place.run)):
-            name = _mask_name(sequence.source.files[index])
-            share = np.maximum(share, mask_share(read_mask(sequence.masks / name), grid))
+        indices = dict.fromkeys(window_frames(place.start, self.config.seq_length, 0, place.run))
+        files = [sequence.masks / _mask_name(sequence.source.files[index]) for index in indices]
+        share = np.max([self._mask_shares(file, grid) for file in files], axis=0)
         return torch.from_numpy(cell_targets(share, sequence.class_index or 1, self.config.mask_min_share))
 
 

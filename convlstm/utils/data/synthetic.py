@@ -63,21 +63,30 @@ class SyntheticSequence:
 
 
 def synthesize_sequence(
-    kind: str, *, num_frames: int, size: tuple[int, int], rng: np.random.Generator, camera: Camera | None = None
+    kind: str,
+    *,
+    num_frames: int,
+    size: tuple[int, int],
+    rng: np.random.Generator,
+    severity: float = 1.0,
+    camera: Camera | None = None,
 ) -> SyntheticSequence:
     """Make one sequence of `num_frames` frames of `size` = (height, width).
 
-    The same state of `rng` gives the same pixels. `camera` takes the place of a random one. Raises ConfigError for an
-    unknown kind, fewer than 2 frames, or sides under SMALLEST_SIDE.
+    The same state of `rng` gives the same pixels. `severity` in [0, 1] scales how the recording is spoilt; `camera`
+    takes the place of a random one. Raises ConfigError for an unknown kind, fewer than 2 frames, sides under
+    SMALLEST_SIDE, or a severity out of range.
     """
-    _check_request(kind, num_frames, size)
+    _check_request(kind, num_frames, size, severity)
     large = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
     scene = still_scene(rng, large)
     is_dynamic = kind in DYNAMIC_KINDS
     if not is_dynamic or rng.random() < 0.5:
         _stand_still(rng, scene)
     actor = _cast(rng, kind, scene, np.linspace(0, num_frames - 1, 4).tolist()) if is_dynamic else None
-    camera = camera or Camera.sample(rng, str(rng.choice(NUISANCES)) if is_dynamic else kind, num_frames, size)
+    if camera is None:
+        nuisance = str(rng.choice(NUISANCES)) if is_dynamic else kind
+        camera = Camera.sample(rng, nuisance, num_frames, size, severity=severity)
     frames = np.empty((num_frames, *size, 3), dtype=np.uint8)
     masks = np.zeros((num_frames, *size), dtype=np.uint8)
     for index in range(num_frames):
@@ -88,7 +97,7 @@ def synthesize_sequence(
     return SyntheticSequence(frames, masks, kind)
 
 
-def _check_request(kind: str, num_frames: int, size: tuple[int, int]) -> None:
+def _check_request(kind: str, num_frames: int, size: tuple[int, int], severity: float) -> None:
     known = DYNAMIC_KINDS + STATIC_KINDS
     if kind not in known:
         raise ConfigError(f'unknown kind of sequence "{kind}": known are {", ".join(known)}')
@@ -96,6 +105,8 @@ def _check_request(kind: str, num_frames: int, size: tuple[int, int]) -> None:
         raise ConfigError(f"num_frames must be at least 2, got {num_frames}: nothing moves in one frame")
     if min(size) < SMALLEST_SIDE:
         raise ConfigError(f"size must be at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got {tuple(size)}")
+    if not 0 <= severity <= 1:
+        raise ConfigError(f"severity must lie between 0 and 1, got {severity}")
 
 
 def _stand_still(rng: np.random.Generator, scene: Scene) -> None:
@@ -114,7 +125,7 @@ def _cast(rng: np.random.Generator, kind: str, scene: Scene, moments: Sequence[f
         seen = min(_seen_pixels(scene, actor, moment) for moment in moments)
         if best is None or seen > best_seen:
             best, best_seen = actor, seen
-        if seen >= _ENOUGH_PIXELS:
+        if seen >= max(_ENOUGH_PIXELS, size[0] * size[1] // 1000):
             break
     assert best is not None
     return best
@@ -145,6 +156,7 @@ class _Job:
     num_frames: int
     size: Size
     seed: np.random.SeedSequence
+    severity: float
 
 
 def write_dataset(
@@ -157,6 +169,7 @@ def write_dataset(
     size: tuple[int, int],
     fps: float,
     seed: int,
+    severity: float = 1.0,
     progress: Callable[[int, int], None] | None = None,
     num_workers: int = 0,
 ) -> Path:
@@ -164,7 +177,7 @@ def write_dataset(
 
     `root/sequence_001/frame_000001.png`, its mask `root/sequence_001/masks/frame_000001.png` (non-zero is dynamic) and
     so on. Half of each split is dynamic, kinds take turns, and no two sequences share anything. The files depend on
-    the arguments, but not on `num_workers`, processes beside this one (0: none). `progress(done, total)` is called
+    the other arguments, but not on `num_workers`, processes beside this one (0: none). `progress(done, total)` is called
     after each sequence. `data.csv` is written last, in one step.
 
     Raises DataError where `root` is not empty, ConfigError for impossible numbers.
@@ -172,7 +185,7 @@ def write_dataset(
     for name, count in (("num_train", num_train), ("num_val", num_val), ("num_test", num_test)):
         if count < 0 or count == 1:
             raise ConfigError(f"{name} must be 0 or at least 2, one sequence of each type, got {count}")
-    _check_request(DYNAMIC_KINDS[0], num_frames, size)
+    _check_request(DYNAMIC_KINDS[0], num_frames, size, severity)
     root = Path(root)
     if root.exists() and any(root.iterdir()):
         raise DataError(f"{root} is not empty: name a new folder for the synthetic data")
@@ -181,7 +194,7 @@ def write_dataset(
     kinds += [("val", kind) for kind in _kinds(num_val)] + [("test", kind) for kind in _kinds(num_test)]
     seeds = np.random.SeedSequence(seed).spawn(len(kinds))
     jobs = [
-        _Job(root / f"sequence_{number:03d}", kind, split, num_frames, size, child)
+        _Job(root / f"sequence_{number:03d}", kind, split, num_frames, size, child, severity)
         for number, ((split, kind), child) in enumerate(zip(kinds, seeds, strict=True), start=1)
     ]
     for done, _ in enumerate(_run(jobs, num_workers), start=1):
@@ -216,7 +229,7 @@ def _run(jobs: list[_Job], num_workers: int) -> Iterator[None]:
 
 def _write_sequence(job: _Job) -> None:
     rng = np.random.default_rng(job.seed)
-    sequence = synthesize_sequence(job.kind, num_frames=job.num_frames, size=job.size, rng=rng)
+    sequence = synthesize_sequence(job.kind, num_frames=job.num_frames, size=job.size, rng=rng, severity=job.severity)
     (job.folder / "masks").mkdir(parents=True)
     for number, (frame, mask) in enumerate(zip(sequence.frames, sequence.masks, strict=True), start=1):
         name = f"frame_{number:06d}.png"
