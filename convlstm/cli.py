@@ -3,6 +3,7 @@
 Modules that import torch are imported inside the commands, so that help appears at once.
 """
 
+import io
 import logging
 import signal
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias, TypedDict, get_type_hints
 
-from cyclopts import App, CycloptsError, Parameter
+from cyclopts import App, CycloptsError, Parameter, Token
 
 from convlstm import __version__
 from convlstm.config import DetectConfig, TrainConfig, load_config, setting_help
@@ -28,11 +29,24 @@ def _flags_of(config: type[TrainConfig] | type[DetectConfig]) -> Any:
     flags = {
         setting.name: Annotated[
             hints[setting.name],
-            Parameter(help=setting_help(setting), consume_multiple=True, negative_iterable=()),
+            Parameter(
+                help=setting_help(setting),
+                consume_multiple=True,
+                negative_iterable=(),
+                converter=_whole_number if hints[setting.name] is int else None,
+            ),
         ]
         for setting in fields(config)
     }
     return TypedDict(f"{config.__name__}Flags", flags, total=False)  # type: ignore[operator]
+
+
+def _whole_number(hint: type[int], tokens: Sequence[Token]) -> int:
+    """Cyclopts alone would round 1.5."""
+    try:
+        return hint(tokens[0].value)
+    except ValueError as error:
+        raise ValueError(f'"{tokens[0].value}" is not a whole number') from error
 
 
 if TYPE_CHECKING:
@@ -47,6 +61,7 @@ app = App(
     help="Finds what really moves in video: trains on folders of frames, scans recordings.",
     version=__version__,
     help_format="plaintext",
+    suppress_keyboard_interrupt=False,
 )
 
 
@@ -84,11 +99,12 @@ def detect(
 ) -> int:
     """Score every window of a source: convlstm detect --source clip.mp4 --weights best.pth --save_viz."""
     from convlstm.detection import detect as run_detection
+    from convlstm.report.text import printable
 
     result = run_detection(source, weights, load_config(DetectConfig, config, flags))
     for row in result.rows:
         score = f"{row.prediction} {row.probability:.3f}, {row.windows} windows" if row.probability is not None else "-"
-        print(f"{row.source}: {score}{f' ({row.error})' if row.error else ''}")
+        print(printable(f"{row.source}: {score}{f' ({row.error})' if row.error else ''}"))
     print(f"results: {result.output}")
     return result.exit_code
 
@@ -118,6 +134,8 @@ def _finish(left_out: Sequence[str]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit code; errors of users are one line on stderr."""
     tokens = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what the terminal cannot show
     logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
     logging.getLogger("convlstm").setLevel(logging.INFO)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)

@@ -113,6 +113,7 @@ class TrainConfig(ModelConfig):
         _check_positive(self, "seq_length", "stride", "epochs", "batch_size", "lr", "fps", "positive_weight")
         _check_not_negative(self, "weight_decay", "warmup_epochs", "grad_clip", "early_stopping_patience")
         _check_not_negative(self, "report_interval", "num_workers", "seed")
+        _check(self.seed <= 1 << 40, f"seed must be at most 2**40, got {self.seed}")
         check_target_size(self.target_size)
         _check(0 < self.val_ratio < 1, f"val_ratio must lie between 0 and 1, got {self.val_ratio}")
         _check(0 < self.ema_decay < 1, f"ema_decay must lie between 0 and 1, got {self.ema_decay}")
@@ -160,8 +161,13 @@ def check_threshold(threshold: float) -> None:
 
 
 def check_target_size(size: tuple[int, int]) -> None:
-    """Raise ConfigError unless height and width are positive multiples of 32."""
+    """Raise ConfigError unless height and width are positive multiples of 32, and no larger than images may be."""
     if all(side > 0 and side % CELL_SIZE == 0 for side in size):
+        megapixels = MAX_IMAGE_PIXELS // 10**6
+        _check(
+            size[0] * size[1] <= MAX_IMAGE_PIXELS,
+            f"target_size must hold at most {megapixels} megapixels, got {tuple(size)}: use (640, 640)",
+        )
         return
     below = tuple(max(1, side // CELL_SIZE) * CELL_SIZE for side in size)
     above = tuple(max(1, -(-side // CELL_SIZE)) * CELL_SIZE for side in size)

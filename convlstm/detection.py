@@ -96,17 +96,20 @@ class DetectJob:
         )
 
     def _detect_one(self, source: SourcePath, name: str) -> tuple[SourceResult, list[Event]]:
+        opened, findings = None, _Findings()
         try:
             opened = open_source(source, fps=self.config.fps)
-            findings = self._scan(opened)
+            self._scan(opened, findings)
         except DataError as error:
-            logger.error("%s", error)
-            return SourceResult(source.name, error=str(error), is_incomplete=True), []
+            damage = opened.damage.describe(findings.num_frames) if opened is not None else ""
+            problem = f"{error}; {damage}" if damage else str(error)
+            logger.error("%s", problem)
+            return SourceResult(source.name, error=problem, is_incomplete=True), []
         self._save_artefacts(name, opened, findings)
         return self._summarise(source, opened, findings), findings.events
 
-    def _scan(self, source: SeekableSource) -> _Findings:
-        config, findings = self.config, _Findings()
+    def _scan(self, source: SeekableSource, findings: _Findings) -> None:
+        config = self.config
         tracker = EventTracker(
             threshold=self.threshold,
             hysteresis=config.event_hysteresis,
@@ -122,7 +125,6 @@ class DetectJob:
                 findings.events += tracker.process(heatmap)
         findings.events += tracker.flush()
         findings.events.sort(key=lambda event: (event.start_frame, event.box))
-        return findings
 
     def _add(self, findings: _Findings, source: str, heatmap: Heatmap, recent: deque[Frame]) -> None:
         probability = window_score(heatmap.probabilities)

@@ -28,7 +28,8 @@ class Progress:
             from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
             from rich.progress import Progress as Bar
 
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn(self.unit))
+            description = TextColumn("{task.description}", markup=False)  # names hold brackets
+            columns = (description, BarColumn(), MofNCompleteColumn(), TextColumn(self.unit))
             self._bar = Bar(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True)
             self._task = self._bar.add_task(self.description, total=self.total)
             self._bar.start()

@@ -114,7 +114,7 @@ def evaluate(
     loss_sum = 0.0
     with torch.inference_mode():
         for batch in batches:
-            result.damaged += [line for line in batch.damaged if line not in result.damaged]
+            result.damaged += [line for line in dict.fromkeys(batch.damaged) if line not in result.damaged]
             if not len(batch):
                 continue
             logits = run(batch.clips.permute(0, 1, 4, 2, 3), dataset.num_context).float()

@@ -49,9 +49,9 @@ class Predictor:
             for heatmap in stream.process(chunk):
                 num_windows += 1
                 yield heatmap
-        if not num_windows and pad_short:
-            yield from stream.pad()
-        elif not num_windows:
+        padded = stream.pad() if pad_short and not num_windows else []
+        yield from padded
+        if not num_windows and not padded:
             seq_length = self.checkpoint.seq_length
             raise too_short(name, longest, seq_length, remedies="set short_sequences to repeat_last to pad it")
 

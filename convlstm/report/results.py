@@ -7,7 +7,6 @@ belongs to unfinished sources and does only those.
 import csv
 import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -17,9 +16,11 @@ import numpy as np
 
 from convlstm.atomic import atomic_write, atomic_write_text
 from convlstm.errors import DataError
+from convlstm.report.text import printable
 from convlstm.types import Event, Heatmap
 
 STATE_NAME = ".detect-state.json"
+MAX_NAME_BYTES = 120  # of the 255 that file systems take, most of the rest for what is appended
 
 
 @dataclass(frozen=True)
@@ -44,8 +45,8 @@ COLUMNS = [field.name for field in fields(SourceResult) if field.name != "is_inc
 
 def csv_cell(text: str) -> str:
     """Text that no spreadsheet takes for a formula, on one line."""
-    line = " ".join(text.splitlines()) if "\n" in text or "\r" in text else text
-    return f"'{line}" if line.startswith(("=", "+", "-", "@", "\t")) else line
+    line = printable(text)
+    return f"'{line}" if line.lstrip().startswith(("=", "+", "-", "@")) else line
 
 
 def csv_text(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -69,15 +70,15 @@ class ResultsFolder:
         self.folder = folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
+            self._state: dict[str, Any] = {} if overwrite else self._read_state()
+            self._drop_unfinished()
         except OSError as error:
             raise DataError(f"cannot write to {folder}: {error.strerror}") from error
-        self._state: dict[str, Any] = {} if overwrite else self._read_state()
-        self._drop_unfinished()
 
     def is_complete(self, source: str, fingerprint: str) -> bool:
         """Whether nothing is left to do for `source`."""
         entry = self._state.get(source)
-        return entry is not None and entry["fingerprint"] == fingerprint and not entry["row"]["is_incomplete"]
+        return entry is not None and entry.get("fingerprint") == fingerprint and not entry["row"]["is_incomplete"]
 
     def begin(self, source: str) -> None:
         """Forget what an earlier run found for `source`."""
@@ -133,9 +134,8 @@ class ResultsFolder:
             return {}
         try:
             state = json.loads(path.read_bytes())
-            assert isinstance(state, dict)
-            return {name: entry for name, entry in state.items() if {"fingerprint", "row", "events"} <= entry.keys()}
-        except (ValueError, AssertionError, AttributeError):
+            return {name: entry for name, entry in state.items() if _is_entry(name, entry)}
+        except (ValueError, AttributeError, RecursionError):
             return {}  # not ours, or damaged: everything is done again
 
     def _drop_unfinished(self) -> None:
@@ -167,6 +167,14 @@ def event_to_dict(source: str, event: Event) -> Mapping[str, Any]:
     }
 
 
+def _is_entry(name: str, entry: Any) -> bool:
+    """Whether an entry of the state is of the form that `finish` writes."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("row"), dict):
+        return False
+    known = {field.name for field in fields(SourceResult)}
+    return set(entry["row"]) == known and entry["row"]["source"] == name and isinstance(entry.get("events"), list)
+
+
 def _rounded(value: object) -> object:
     return round(value, 6) if isinstance(value, float) else value
 
@@ -176,22 +184,26 @@ def _source_of(line: bytes) -> str | None:
         parsed = json.loads(line)
     except ValueError:
         return None  # a line cut off by a kill
-    return parsed.get("source") if isinstance(parsed, dict) else None
+    source = parsed.get("source") if isinstance(parsed, dict) else None
+    return source if isinstance(source, str) else None
 
 
 def file_name(source: str, taken: set[str]) -> str:
-    """A file name stem for the results of `source` that is safe on any system and not in `taken`."""
+    """A file name stem for the results of `source` that is safe on any system and not in `taken`.
+
+    `taken` holds names without regard to case, as some file systems do, and gets the new one.
+    """
     parts = Path(source).parts
     stem = _safe(Path(source).stem if parts else "source")
-    if stem in taken and len(parts) > 1:
+    if stem.casefold() in taken and len(parts) > 1:
         stem = _safe(f"{Path(source).parent.name}_{stem}")
     candidate, number = stem, 2
-    while candidate in taken:
+    while candidate.casefold() in taken:
         candidate, number = f"{stem}_{number}", number + 1
-    taken.add(candidate)
+    taken.add(candidate.casefold())
     return candidate
 
 
 def _safe(text: str) -> str:
     kept = "".join(character if character.isalnum() or character in "-_." else "_" for character in text)
-    return kept.strip(".")[:120].rstrip(os.sep) or "source"
+    return kept.strip(".").encode()[:MAX_NAME_BYTES].decode(errors="ignore") or "source"

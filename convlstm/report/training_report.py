@@ -106,7 +106,7 @@ def _gallery(folder: Path, evaluation: Evaluation, data: WindowDataset) -> list[
             picture = encode_png(_frame_beside_overlay(data, prediction, heatmap, evaluation.threshold))
         except DataError:
             continue  # the file went away since it was scored
-        name = file_name(f"{prediction.sequence}_{prediction.first_frame:06d}", taken)
+        name = file_name(f"{prediction.sequence}_{prediction.first_frame:06d}.png", taken)
         with atomic_write(folder / f"{name}.png") as file:
             file.write(picture)
         items.append(GalleryItem(picture, _describe(prediction, evaluation.classes), prediction.is_mistake))

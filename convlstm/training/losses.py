@@ -10,6 +10,9 @@ from torch import Tensor
 from convlstm.models.temporal_classifier import clip_logits
 from convlstm.utils.data.dataset import IGNORED
 
+SMALLEST_WEIGHT = 1e-6
+"""Stands in for a sum of weights that is 0, where nothing is known or no class counts: the loss is 0 then."""
+
 
 def clip_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross entropy (B,) of clip labels int64 (B,) against the spatial maximum; BCE for two classes."""
@@ -25,7 +28,7 @@ def cell_loss(logits: Tensor, cells: Tensor, positive_weight: float = 1.0) -> Te
         logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
     per_cell = F.cross_entropy(logits, cells, ignore_index=IGNORED, reduction="none")
     weights = torch.where(cells > 0, positive_weight, 1.0) * (cells != IGNORED)
-    return (per_cell * weights).sum(dim=(1, 2)) / weights.sum(dim=(1, 2)).clamp(min=1)
+    return (per_cell * weights).sum(dim=(1, 2)) / weights.sum(dim=(1, 2)).clamp(min=SMALLEST_WEIGHT)
 
 
 def training_loss(
@@ -41,7 +44,7 @@ def training_loss(
     if class_weights is None:
         return loss.mean()
     weights = class_weights[labels]
-    return (loss * weights).sum() / weights.sum()
+    return (loss * weights).sum() / weights.sum().clamp(min=SMALLEST_WEIGHT)
 
 
 def balanced_class_weights(labels: Tensor, num_classes: int) -> Tensor:

@@ -131,13 +131,13 @@ class Trainer:
         loss = self._loss(logits, batch.labels, batch.cells)
         value = float(loss.detach())
         if not math.isfinite(value):
-            raise self._diverged(f"the loss is {value}")
+            raise self._diverged(f"the loss is {value}", self.step + 1)
         self.optimizer.zero_grad(set_to_none=True)
         self.fabric.backward(loss)
         limit = self.config.grad_clip or math.inf
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
         if not bool(torch.isfinite(norm)):
-            raise self._diverged("the gradient is not finite")
+            raise self._diverged("the gradient is not finite", self.step + 1)
         self.wrapped_optimizer.step()
         return value
 
@@ -150,9 +150,15 @@ class Trainer:
             positive_weight=self.config.positive_weight,
         )
 
-    def _diverged(self, what: str) -> TrainingError:
+    def _validation_loss(self, logits: Tensor, labels: Tensor, cells: Tensor) -> Tensor:
+        loss = self._loss(logits, labels, cells)
+        if not bool(torch.isfinite(loss)):  # the epoch's last step broke the weights: they must not be saved
+            raise self._diverged(f"the validation loss is {float(loss)}", self.step)
+        return loss
+
+    def _diverged(self, what: str, step: int) -> TrainingError:
         return TrainingError(
-            f"{what} at epoch {self.epoch + 1}, step {self.step + 1}: lower lr, or set grad_clip; "
+            f"{what} at epoch {self.epoch + 1}, step {step}: lower lr, or set grad_clip; "
             f"the checkpoints in {self.run_folder / 'weights'} are those of the last finished epoch"
         )
 
@@ -164,7 +170,7 @@ class Trainer:
             self.val_batches,
             self.val_data,
             threshold=self.config.threshold,
-            loss_function=self._loss,
+            loss_function=self._validation_loss,
             logits_of=self._autocast(self.inference_model.logits),
         )
         if not evaluation.predictions:

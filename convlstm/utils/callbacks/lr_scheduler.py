@@ -1,10 +1,11 @@
 """Learning rate: a linear warm-up by steps, then a schedule by epochs."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, ReduceLROnPlateau
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from convlstm.config import TrainConfig
 from convlstm.evaluation.evaluate import Evaluation
@@ -19,11 +20,13 @@ class LRScheduler(Callback):
 
     def __init__(self, optimizer: Optimizer, config: TrainConfig) -> None:
         self.config = config
-        self.scheduler: ReduceLROnPlateau | CosineAnnealingLR | None = None
+        self.plateau: ReduceLROnPlateau | None = None
         if config.scheduler == "plateau":
-            self.scheduler = ReduceLROnPlateau(optimizer, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
-        elif config.scheduler == "cosine":
-            self.scheduler = CosineAnnealingLR(optimizer, T_max=config.epochs)
+            self.plateau = ReduceLROnPlateau(optimizer, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
+
+    def on_fit_start(self, trainer: TrainerState) -> None:
+        """A resumed run may have been given more epochs than it had."""
+        self._follow_cosine(trainer)
 
     def on_step_start(self, trainer: TrainerState) -> None:
         """Raise the rate while the warm-up lasts."""
@@ -35,21 +38,24 @@ class LRScheduler(Callback):
 
     def on_epoch_end(self, trainer: TrainerState, row: dict[str, float], evaluation: Evaluation) -> None:
         """Let the schedule see the epoch, once the warm-up is over."""
-        if trainer.epoch <= self.config.warmup_epochs:
-            return
-        if isinstance(self.scheduler, ReduceLROnPlateau):
-            self.scheduler.step(row["val_loss"])
-        elif self.scheduler is not None:
-            self.scheduler.step()
+        if self.plateau is not None and trainer.epoch > self.config.warmup_epochs:
+            self.plateau.step(row["val_loss"])
+        self._follow_cosine(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """The schedule's own state."""
-        return dict(self.scheduler.state_dict()) if self.scheduler is not None else {}
+        """The plateau's own state; cosine needs none."""
+        return dict(self.plateau.state_dict()) if self.plateau is not None else {}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with the schedule."""
-        if self.scheduler is not None:
-            self.scheduler.load_state_dict(dict(state))
+        if self.plateau is not None:
+            self.plateau.load_state_dict(dict(state))
+
+    def _follow_cosine(self, trainer: TrainerState) -> None:
+        if self.config.scheduler == "cosine" and trainer.epoch > self.config.warmup_epochs:
+            num_warmup_epochs = int(self.config.warmup_epochs)
+            share_done = (trainer.epoch - num_warmup_epochs) / (self.config.epochs - num_warmup_epochs)
+            self._set_rate(trainer, self.config.lr * (1 + math.cos(math.pi * share_done)) / 2)
 
     def _set_rate(self, trainer: TrainerState, rate: float) -> None:
         for group in trainer.optimizer.param_groups:

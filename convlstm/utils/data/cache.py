@@ -5,6 +5,7 @@ Loader processes are forked after filling and share the memory.
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 from convlstm.clips import resize_frame
 from convlstm.errors import ConfigError, DataError
@@ -22,11 +23,12 @@ class FrameCache:
         self._frames: list[dict[int, UInt8Array]] = []
         with Progress("caching", num_frames, "frames") as progress:
             for source in sources:
-                frames = {}
-                for frame in source:
-                    frames[frame.index] = resize_frame(frame.pixels, size)
-                    progress.advance()
+                frames: dict[int, UInt8Array] = {}
                 self._frames.append(frames)
+                with suppress(DataError):  # nothing decodes: every window of it says so
+                    for frame in source:
+                        frames[frame.index] = resize_frame(frame.pixels, size)
+                        progress.advance()
         self._names = [source.name for source in sources]
 
     def read(self, source: int, indices: Sequence[int]) -> list[UInt8Array]:

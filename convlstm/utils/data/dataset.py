@@ -91,11 +91,13 @@ def open_sequences(rows: Sequence[ManifestRow], config: TrainConfig) -> tuple[li
     for row in rows:
         try:
             sequence = _open_sequence(row, config)
-        except DataError as error:
+            runs = sequence.source.runs
+        except (DataError, OSError) as error:
             left_out.append(str(error))
             continue
-        longest = max(len(run) for run in sequence.source.runs)
-        if longest < config.seq_length and config.short_sequences != "repeat_last":
+        longest = max(len(run) for run in runs)
+        is_padded = config.short_sequences == "repeat_last" and len(runs) == 1
+        if longest < config.seq_length and not is_padded:
             problem = too_short(row.folder_name, longest, config.seq_length, remedies=SHORT_REMEDIES)
             if config.short_sequences == "error":
                 raise problem

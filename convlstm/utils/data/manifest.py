@@ -86,7 +86,7 @@ def _read_text(path: Path) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
+        line = error.object[: error.start].count(b"\n") + 1  # without the BOM, as `start` is
         raise ManifestError(f"{path}, line {line}: not UTF-8: save the file as CSV UTF-8") from error
     if "\0" in text:
         raise ManifestError(f"{path}, line {text[: text.index(chr(0))].count(chr(10)) + 1}: holds a NUL character")

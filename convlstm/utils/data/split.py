@@ -12,7 +12,8 @@ def split_rows(rows: Sequence[ManifestRow], *, val_ratio: float, seed: int) -> d
     """Rows by split: train, val, test.
 
     A group with a `split` in the manifest goes there as a whole. Where no group is sent to val, of each
-    mixture of types about `val_ratio` is drawn for it with `seed`, so that both sides hold all types; the rest trains.
+    mixture of types about `val_ratio` is drawn for it with `seed`, so that both sides hold all types where the groups
+    allow it; the rest trains.
     Raises ManifestError where a group is asked to stand on two sides, or where training or validation would be empty.
     """
     groups: dict[str, list[ManifestRow]] = defaultdict(list)
@@ -49,7 +50,27 @@ def _draw_validation(groups: dict[str, list[ManifestRow]], val_ratio: float, see
         generator.shuffle(names)
         count = max(1, round(val_ratio * len(names))) if len(names) > 1 else 0
         validation.update(names[: min(count, len(names) - 1)])
+    for name in sorted({row.type for members in groups.values() for row in members}):
+        _add_group_of(name, groups, validation, generator)
     return validation
+
+
+def _add_group_of(
+    name: str, groups: dict[str, list[ManifestRow]], validation: set[str], generator: random.Random
+) -> None:
+    """Where validation lacks a type, send a group that holds it, if training keeps each of the group's types."""
+    types = {group: {row.type for row in members} for group, members in groups.items()}
+    if any(name in types[group] for group in validation):
+        return
+    training = sorted(types.keys() - validation)
+    spare = [
+        group
+        for group in training
+        if name in types[group]
+        and types[group] <= set().union(*(types[other] for other in training if other != group))
+    ]
+    if spare:
+        validation.add(generator.choice(spare))
 
 
 def _check_sides(result: dict[str, list[ManifestRow]], *, num_groups: int, val_ratio: float) -> None:

@@ -176,9 +176,9 @@ def write_dataset(
     """Write sequences as folders of frames with masks, and their manifest; returns the path of `data.csv`.
 
     `root/sequence_001/frame_000001.png`, its mask `root/sequence_001/masks/frame_000001.png` (non-zero is dynamic) and
-    so on. Half of each split is dynamic, kinds take turns, and no two sequences share anything. The files depend on
-    the other arguments, but not on `num_workers`, processes beside this one (0: none). `progress(done, total)` is called
-    after each sequence. `data.csv` is written last, in one step.
+    so on. Half of each split is dynamic, kinds take turns, and no two sequences share anything. The pixels depend on
+    the other arguments, but not on `num_workers`, processes beside this one (0: none). `progress(done, total)` is
+    called after each sequence. `data.csv` is written last, in one step.
 
     Raises DataError where `root` is not empty, ConfigError for impossible numbers.
     """
@@ -190,8 +190,8 @@ def write_dataset(
     if root.exists() and any(root.iterdir()):
         raise DataError(f"{root} is not empty: name a new folder for the synthetic data")
     root.mkdir(parents=True, exist_ok=True)
-    kinds = [("train", kind) for kind in _kinds(num_train)]
-    kinds += [("val", kind) for kind in _kinds(num_val)] + [("test", kind) for kind in _kinds(num_test)]
+    counts = {"train": num_train, "val": num_val, "test": num_test}
+    kinds = [(split, kind) for split, count in counts.items() for kind in _kinds(count)]
     seeds = np.random.SeedSequence(seed).spawn(len(kinds))
     jobs = [
         _Job(root / f"sequence_{number:03d}", kind, split, num_frames, size, child, severity)

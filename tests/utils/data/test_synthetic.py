@@ -127,6 +127,18 @@ def test_a_camera_suffers_from_what_it_is_asked_for(nuisance: str) -> None:
     assert np.abs(camera.shifts).max() < MARGIN
 
 
+def test_severity_scales_what_a_camera_does() -> None:
+    def sample(nuisance: str, severity: float) -> Camera:
+        return Camera.sample(np.random.default_rng(0), nuisance, 10, (64, 64), severity=severity)
+
+    for nuisance in NUISANCES:
+        calm = sample(nuisance, 0.0)
+        assert np.ptp(calm.gains) == np.ptp(calm.shifts) == np.abs(calm.lamp_levels).sum() == 0
+        assert 0 < calm.read_noise <= sample(nuisance, 1.0).read_noise
+    with pytest.raises(ConfigError, match="severity must lie between 0 and 1, got 2"):
+        synthesize_sequence("still", num_frames=2, size=(64, 64), rng=np.random.default_rng(0), severity=2)
+
+
 def test_noise_wraps_around() -> None:
     noise = fractal_noise(np.random.default_rng(0), (40, 60))
     assert noise.mean() == pytest.approx(0, abs=1e-4)
