@@ -6,7 +6,6 @@ from pathlib import Path
 
 from convlstm.config import DetectConfig, TrainConfig
 from convlstm.detection import DetectJob
-from convlstm.errors import DataError
 from convlstm.evaluation.evaluate import Evaluation, evaluate
 from convlstm.inference.predictor import Predictor
 from convlstm.progress import Progress
@@ -20,6 +19,11 @@ from convlstm.utils.data.split import split_rows
 from convlstm.utils.data.synthetic import write_dataset
 
 logger = logging.getLogger(__name__)
+
+SIZE = (224, 224)
+NUM_SEQUENCES = {"train": 100, "val": 16, "test": 32}
+NUM_FRAMES = 28
+SEVERITY = 0.5
 
 
 @dataclass(frozen=True)
@@ -39,33 +43,26 @@ def demo_config(output: Path) -> TrainConfig:
         data_root=output / "data",
         project=output / "runs",
         name="demo",
-        target_size=(320, 320),
+        target_size=SIZE,
         stride=6,
-        epochs=8,
+        epochs=9,
         batch_size=8,
-        lr=1e-3,
+        lr=3e-3,
         scheduler="cosine",
-        report_interval=4,
+        warmup_epochs=1,
+        positive_weight=2,
+        ema_decay=0.98,
+        report_interval=3,
+        cache="ram",
+        num_workers=1,
     )
 
 
 def run_demo(output: Path) -> DemoResult:
-    """Everything from data to report under `output`, which must not hold a demo yet."""
+    """Everything from data to report under `output`; data that is there from an earlier demo is used again."""
     config = demo_config(output)
-    if (config.data_root / config.manifest).exists():
-        raise DataError(f"{output} holds a demo already: remove it, or choose another --output")
-    with Progress("synthesising", None, "sequences") as progress:
-        write_dataset(
-            config.data_root,
-            num_train=80,
-            num_val=16,
-            num_test=24,
-            num_frames=28,
-            size=(320, 320),
-            fps=config.fps,
-            seed=0,
-            progress=lambda done, total: progress.advance(),
-        )
+    if not (config.data_root / config.manifest).exists():
+        _synthesise(config)
     result = train(config)
     held_out = _held_out(config)
     pictures = output / "results"
@@ -77,6 +74,7 @@ def run_demo(output: Path) -> DemoResult:
         held_out,
         title="ConvLSTM demo: held-out sequences",
         subtitle=f"{len(held_out.sequences)} synthetic sequences that training has not seen",
+        settings={"weights": str(result.best), "training report": str(result.report)},
     )
     return DemoResult(
         sequence_auc=evaluation.sequences.auc(),
@@ -85,6 +83,25 @@ def run_demo(output: Path) -> DemoResult:
         report=report,
         pictures=pictures,
     )
+
+
+def _synthesise(config: TrainConfig) -> None:
+    total = sum(NUM_SEQUENCES.values())
+    logger.info("synthesising %d sequences in %s", total, config.data_root)
+    with Progress("synthesising", total, "sequences") as progress:
+        write_dataset(
+            config.data_root,
+            num_train=NUM_SEQUENCES["train"],
+            num_val=NUM_SEQUENCES["val"],
+            num_test=NUM_SEQUENCES["test"],
+            num_frames=NUM_FRAMES,
+            size=SIZE,
+            fps=config.fps,
+            seed=config.seed,
+            severity=SEVERITY,
+            progress=lambda done, total: progress.advance(),
+            num_workers=2,
+        )
 
 
 def _held_out(config: TrainConfig) -> WindowDataset:

@@ -66,8 +66,7 @@ def _add_group_of(
     spare = [
         group
         for group in training
-        if name in types[group]
-        and types[group] <= set().union(*(types[other] for other in training if other != group))
+        if name in types[group] and types[group] <= set().union(*(types[other] for other in training if other != group))
     ]
     if spare:
         validation.add(generator.choice(spare))

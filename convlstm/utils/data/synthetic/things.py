@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 
 from convlstm.types import Float32Array
-from convlstm.utils.data.scenes import ROUNDED_AWAY, BoolArray, cutout, paste
-from convlstm.utils.data.textures import Size
+from convlstm.utils.data.synthetic.scenes import ROUNDED_AWAY, BoolArray, cutout, paste
+from convlstm.utils.data.synthetic.textures import Size
 
 
 class Thing:

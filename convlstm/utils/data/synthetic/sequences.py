@@ -19,10 +19,10 @@ import numpy as np
 from convlstm.atomic import atomic_write_text
 from convlstm.errors import ConfigError, DataError
 from convlstm.types import Float32Array, UInt8Array
-from convlstm.utils.data.actors import ACTORS, Actor
-from convlstm.utils.data.camera import MARGIN, NUISANCES, Camera
-from convlstm.utils.data.scenes import Scene, still_scene
-from convlstm.utils.data.textures import Size
+from convlstm.utils.data.synthetic.actors import ACTORS, Actor
+from convlstm.utils.data.synthetic.camera import MARGIN, NUISANCES, Camera
+from convlstm.utils.data.synthetic.scenes import Scene, still_scene
+from convlstm.utils.data.synthetic.textures import Size
 
 DYNAMIC_KINDS = tuple(ACTORS)
 """Kinds in which something really happens, by what it is: moving, flicker, smoke, water."""

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from convlstm.errors import ConfigError, DataError
 from convlstm.types import UInt8Array
-from convlstm.utils.data.camera import MARGIN, NUISANCES, Camera
 from convlstm.utils.data.synthetic import (
     DYNAMIC_KINDS,
     STATIC_KINDS,
@@ -20,7 +19,8 @@ from convlstm.utils.data.synthetic import (
     synthesize_sequence,
     write_dataset,
 )
-from convlstm.utils.data.textures import fractal_noise, scrolled
+from convlstm.utils.data.synthetic.camera import MARGIN, NUISANCES, Camera
+from convlstm.utils.data.synthetic.textures import fractal_noise, scrolled
 
 kinds = st.sampled_from(DYNAMIC_KINDS + STATIC_KINDS)
 seeds = st.integers(0, 2**32 - 1)

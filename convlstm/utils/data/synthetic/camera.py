@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 
 from convlstm.types import Float32Array, UInt8Array
-from convlstm.utils.data.scenes import soft_spot
-from convlstm.utils.data.textures import Size, fractal_noise
+from convlstm.utils.data.synthetic.scenes import soft_spot
+from convlstm.utils.data.synthetic.textures import Size, fractal_noise
 
 MARGIN = 4
 """Pixels that a scene is larger than the frame on each side, so that a shaking camera sees more of it."""

@@ -10,10 +10,10 @@ from typing import Protocol
 import numpy as np
 
 from convlstm.types import Float32Array
-from convlstm.utils.data.fluids import Flames, Smoke, Water
-from convlstm.utils.data.scenes import BoolArray
-from convlstm.utils.data.textures import Size
-from convlstm.utils.data.things import Things
+from convlstm.utils.data.synthetic.fluids import Flames, Smoke, Water
+from convlstm.utils.data.synthetic.scenes import BoolArray
+from convlstm.utils.data.synthetic.textures import Size
+from convlstm.utils.data.synthetic.things import Things
 
 
 class Actor(Protocol):

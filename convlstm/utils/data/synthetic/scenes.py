@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convlstm.types import Float32Array, UInt8Array
-from convlstm.utils.data.textures import Size, fractal_noise, random_colour, surface
+from convlstm.utils.data.synthetic.textures import Size, fractal_noise, random_colour, surface
 
 BoolArray = NDArray[np.bool_]
 

@@ -1,0 +1,43 @@
+# Everything a newcomer types. Each target makes .venv and installs what it needs.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+
+.PHONY: help demo test test-fast lint format clean
+
+help:
+	@echo "make demo       synthesise data, train, detect, report: about four minutes after the install"
+	@echo "make test       all tests"
+	@echo "make test-fast  tests that take no more than a moment each"
+	@echo "make lint       ruff and mypy"
+	@echo "make format     let ruff format and mend"
+
+demo: .venv/.run
+	$(BIN)/convlstm demo
+
+test: .venv/.dev
+	$(BIN)/python -m pytest
+
+test-fast: .venv/.dev
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: .venv/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: .venv/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:
+	rm -rf .venv demo
+
+.venv/.run: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -r requirements.txt
+	@touch $@
+
+.venv/.dev: .venv/.run requirements-dev.txt
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+	@touch $@
