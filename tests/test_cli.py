@@ -333,6 +333,7 @@ def test_detect_prints_a_line_per_source(
     assert results == f"results: {output}"
 
 
+@pytest.mark.slow
 def test_names_that_a_terminal_cannot_show_do_no_harm(weights: Path, data_root: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name in (b"caf\xe9", "caf\u00e9".encode(), b"esc\x1b[31m"):

@@ -25,14 +25,13 @@ FEW = settings(max_examples=max(5, settings().max_examples // 6))  # each runs t
 
 @cache
 def make_model(stem: Stem = "rgb", classes: tuple[str, ...] = ("static", "dynamic")) -> TemporalClassifier:
-    """Random weights, with a head so steep that heatmaps of different windows differ a lot."""
+    """Random weights, large enough that heatmaps of different windows differ a lot; rounding is then about 1e-6."""
     torch.manual_seed(0)
     model = TemporalClassifier(stem=stem, classes=classes).eval()
     with torch.no_grad():
         for layer in model.encoder:
             if isinstance(layer, torch.nn.Conv2d):
                 layer.weight.mul_(2)
-        model.final_classifier.weight.mul_(20)
     return model
 
 
@@ -96,7 +95,7 @@ def check(stem: Stem, stride: int, indices: Sequence[int], sizes: Sequence[int])
 def test_windows_differ_by_far_more_than_the_tolerance(stem: Stem) -> None:
     outputs = [output for _, output in expected(stem, 1, tuple(range(22)))]
     differences = [np.abs(a - b).max() for i, a in enumerate(outputs) for b in outputs[:i]]
-    assert min(differences) > 100 * TOLERANCE
+    assert min(differences) > 1000 * TOLERANCE
 
 
 @pytest.mark.parametrize("stride", [1, 3, 7])
@@ -191,6 +190,7 @@ def test_what_is_kept_does_not_grow(stem: Stem, chunk: int) -> None:
         if stream._greys is not None:
             assert stream._greys.shape[0] <= 9
             storages[0] = stream._greys.untyped_storage().nbytes()
+            assert storages[0] == stream._greys.nbytes  # no view that keeps a whole call alive
         kept.append(sum(storages.values()))
     assert max(kept[len(kept) // 2 :]) <= max(kept[: len(kept) // 2])
     assert (stream._greys is None) == (stem == "rgb")
