@@ -17,7 +17,7 @@ from cyclopts import App, CycloptsError, Parameter, Token
 
 from convlstm import __version__
 from convlstm.config import DetectConfig, TrainConfig, load_config, setting_help
-from convlstm.errors import EXIT_DONE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_USAGE, ConfigError, ConvLSTMError
+from convlstm.errors import EXIT_DONE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_USAGE, ConfigError, ConvLSTMError, printable
 
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_TERMINATED = 128 + signal.SIGTERM
@@ -99,7 +99,6 @@ def detect(
 ) -> int:
     """Score every window of a source: convlstm detect --source clip.mp4 --weights best.pth --save_viz."""
     from convlstm.detection import detect as run_detection
-    from convlstm.report.text import printable
 
     result = run_detection(source, weights, load_config(DetectConfig, config, flags))
     for row in result.rows:
@@ -136,7 +135,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     tokens = list(sys.argv[1:] if arguments is None else arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files may hold what the terminal cannot show
-    logging.basicConfig(stream=sys.stderr, format="%(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(_OneLine("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("convlstm").setLevel(logging.INFO)
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     previous = signal.signal(signal.SIGTERM, _terminate)
@@ -156,6 +157,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{place}{error.strerror or error}", EXIT_FAILED, tokens)
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+class _OneLine(logging.Formatter):
+    """Names of files may hold newlines and escape codes; tracebacks keep theirs."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 the name is logging's
+        return printable(super().formatMessage(record))
 
 
 class _Terminated(BaseException):

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from convlstm.allocator import reuse_freed_memory
 from convlstm.atomic import atomic_write
 from convlstm.config import DetectConfig
 from convlstm.errors import EXIT_DONE, EXIT_FAILED, EXIT_INCOMPLETE, DataError
@@ -48,6 +49,7 @@ def detect(source: str | Path, weights: str | Path, config: DetectConfig | None 
     used is recorded with its reason, and the others go on. Raises DataError where there is no source at all,
     CheckpointError and ConfigError for unusable weights and settings.
     """
+    reuse_freed_memory()
     config = config or DetectConfig()
     sources = find_sources(source, batch=config.batch)
     predictor = Predictor(weights, device=config.device, stride=config.stride)

@@ -36,3 +36,10 @@ class CheckpointError(ConvLSTMError):
 
 class TrainingError(ConvLSTMError):
     """Training cannot start, go on or be resumed."""
+
+
+def printable(text: str) -> str:
+    """One line without control, direction or undecodable characters: white space becomes a space, the rest U+FFFD."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)

@@ -16,6 +16,7 @@ ORDER = (
     "types",
     "config",
     "atomic",
+    "allocator",
     "clips",
     "heatmap",
     "events",

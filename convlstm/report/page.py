@@ -10,7 +10,7 @@ from importlib.resources import files
 from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
-from convlstm.report.text import printable
+from convlstm.errors import printable
 
 
 @dataclass(frozen=True)

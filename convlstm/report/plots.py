@@ -16,7 +16,8 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from convlstm.report.text import printable, shorten
+from convlstm.errors import printable
+from convlstm.report.text import shorten
 
 _DPI = 144
 _INK, _GREY, _GRID = "#181b21", "#606670", "#dee2e8"

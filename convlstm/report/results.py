@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from convlstm.atomic import atomic_write, atomic_write_text
-from convlstm.errors import DataError
-from convlstm.report.text import printable
+from convlstm.errors import DataError, printable
 from convlstm.types import Event, Heatmap
 
 STATE_NAME = ".detect-state.json"

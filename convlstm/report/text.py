@@ -5,12 +5,7 @@ from functools import cache
 
 from PIL import ImageFont
 
-
-def printable(text: str) -> str:
-    """One line without control, direction or undecodable characters: white space becomes a space, the rest U+FFFD."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else " " if c.isspace() else "\N{REPLACEMENT CHARACTER}" for c in text)
+from convlstm.errors import printable
 
 
 def to_ascii(text: str) -> str:

@@ -17,7 +17,7 @@ def list_images(folder: Path) -> list[str]:
     """Names of the image files in `folder`, hidden ones left out. Raises DataError where it cannot be listed."""
     try:
         with os.scandir(folder) as entries:
-            return [e.name for e in entries if _is_image_name(e.name) and not e.is_dir()]
+            return sorted(e.name for e in entries if _is_image_name(e.name) and not e.is_dir())
     except OSError as error:
         raise DataError(f"{folder}: cannot be listed: {error.strerror}") from error
 

@@ -72,13 +72,13 @@ def _numbers(folder: str, names: Sequence[str]) -> list[int]:
 
 
 def _field_numbers(folder: str, names: Sequence[str], fields: list[list[int]]) -> list[int]:
+    times = [_milliseconds(row) for row in fields]
+    if all(time is not None for time in times):
+        return [time for time in times if time is not None]
     varying = [i for i in range(len(fields[0])) if len({row[i] for row in fields}) > 1]
     if len(varying) <= 1:
         column = varying[0] if varying else -1
         return [row[column] for row in fields]
-    times = [_milliseconds(row) for row in fields]
-    if all(time is not None for time in times):
-        return [time for time in times if time is not None]
     first = fields[0]
     other = next(name for name, row in zip(names, fields, strict=True) if _differs(first, row, varying[:-1]))
     raise _two_numberings(folder, [names[0], other])
@@ -89,7 +89,13 @@ def _differs(first: list[int], row: list[int], columns: list[int]) -> bool:
 
 
 def _milliseconds(fields: list[int]) -> int | None:
-    """Year, month, day, hour, minute, second and, where given, milliseconds; None where the fields are no date."""
+    """Year, month, day, hour, minute, second and, where given, milliseconds; None where the fields are no date.
+
+    Date and time may also be one number each: 20260131_120000.
+    """
+    if len(fields) in (2, 3) and 1900_01_01 <= fields[0] <= 9999_12_31:
+        parts = [part for number in fields[:2] for part in (number // 10000, number // 100 % 100, number % 100)]
+        fields = [*parts, *fields[2:]]
     if len(fields) not in (6, 7) or (len(fields) == 7 and fields[6] >= 1000):
         return None
     try:

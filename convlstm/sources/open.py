@@ -86,7 +86,9 @@ def _in_folder(folder: Path) -> list[SourcePath]:
 def _matching(pattern: str) -> list[SourcePath]:
     paths = [Path(match) for match in sorted(glob.glob(pattern, recursive=True))]
     sources = [SourcePath(path) for path in paths if _is_source(path)]
-    sources += _image_groups([path for path in paths if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES])
+    folders = {source.path for source in sources}  # with ** a folder matches, and so do the images in it
+    images = [path for path in paths if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES]
+    sources += _image_groups([image for image in images if image.parent not in folders])
     if not sources:
         raise DataError(f"{pattern}: matches no frame folder, video or image")
     return sources

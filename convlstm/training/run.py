@@ -11,6 +11,7 @@ from typing import Any
 import torch
 import yaml
 
+from convlstm.allocator import reuse_freed_memory
 from convlstm.atomic import atomic_write_text
 from convlstm.config import TrainConfig, config_from_dict, config_to_dict, read_yaml
 from convlstm.errors import CheckpointError, ConfigError, DataError, TrainingError
@@ -97,6 +98,12 @@ def _check_resumable(run_folder: Path, config: TrainConfig, checkpoint: Checkpoi
     wanted = (config.model_config(), config.seq_length, config.target_size)
     if found != wanted:
         raise TrainingError(f"{run_folder}: holds another model: {found}, asked for {wanted}; start a new run")
+    stopping = checkpoint.training["callbacks"].get("EarlyStopping", {"num_bad_epochs": 0})
+    if 0 < config.early_stopping_patience <= stopping["num_bad_epochs"]:
+        raise TrainingError(
+            f"{run_folder}: nothing to resume: stopped early after epoch {checkpoint.training['epoch']}; "
+            "raise --early_stopping_patience to go on"
+        )
     if checkpoint.training["epoch"] >= config.epochs:
         raise TrainingError(
             f"{run_folder}: nothing to resume: all {config.epochs} epochs are done; raise --epochs to go on"
@@ -104,6 +111,7 @@ def _check_resumable(run_folder: Path, config: TrainConfig, checkpoint: Checkpoi
 
 
 def _run(config: TrainConfig, run_folder: Path | None, checkpoint: Checkpoint | None) -> TrainResult:
+    reuse_freed_memory()
     train_sequences, val_sequences, left_out = _open_data(config)
     train_data, val_data = WindowDataset(train_sequences, config), WindowDataset(val_sequences, config)
     fabric = _make_fabric(config)

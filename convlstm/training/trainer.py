@@ -19,7 +19,7 @@ from convlstm.models.temporal_classifier import TemporalClassifier
 from convlstm.training.losses import training_loss
 from convlstm.utils.callbacks.base import Callback
 from convlstm.utils.data.dataset import Batch, Sample, WindowDataset
-from convlstm.utils.data.loader import eval_loader, train_loader
+from convlstm.utils.data.loader import eval_loader, stop_workers, train_loader
 
 
 class Trainer:
@@ -52,8 +52,8 @@ class Trainer:
         self.class_weights = fabric.to_device(class_weights) if class_weights is not None else None
         self.callbacks = list(callbacks)
         loader, self.sampler = train_loader(train_data, config)
-        self.train_batches = _on_device(fabric, loader)
-        self.val_batches = _on_device(fabric, eval_loader(val_data, config))
+        self._loaders = (loader, eval_loader(val_data, config))
+        self.train_batches, self.val_batches = (_on_device(fabric, loader) for loader in self._loaders)
         self.wrapped_model, self.wrapped_optimizer = fabric.setup(model, optimizer)
         self.wrapped_model.mark_forward_method("logits")
         self.steps_per_epoch = len(loader)
@@ -71,6 +71,8 @@ class Trainer:
                 self._run_epoch()
         finally:
             self._call("on_fit_end")
+            for loader in self._loaders:
+                stop_workers(loader)
 
     def training_state(self) -> dict[str, Any]:
         """All that a resumed run needs, as tensors and plain values."""
@@ -92,6 +94,8 @@ class Trainer:
         self.history = [dict(row) for row in state["history"]]
         self.model.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:
+            group["weight_decay"] = self.config.weight_decay
         for callback in self.callbacks:
             if type(callback).__name__ in state["callbacks"]:
                 callback.load_state_dict(state["callbacks"][type(callback).__name__])

@@ -1,6 +1,7 @@
 import pytest
 
-from convlstm.report.text import font, printable, shorten, to_ascii
+from convlstm.errors import printable
+from convlstm.report.text import font, shorten, to_ascii
 
 
 @pytest.mark.parametrize(

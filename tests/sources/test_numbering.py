@@ -87,6 +87,11 @@ def test_one_name_needs_no_number() -> None:
     assert places("cover.png") == [("cover.png", 0)]
 
 
+def test_date_and_time_as_one_number_each_run_on_over_the_minute() -> None:
+    names = [f"20260131_12{minute:02d}{second:02d}.png" for minute, second in ((0, 58), (0, 59), (1, 0), (1, 1))]
+    assert [frame.index for frame in order_frames("a", names)] == [0, 1, 2, 3]
+
+
 @given(st.integers(0, 10**6), st.integers(1, 50), st.integers(2, 40), st.randoms(use_true_random=False))
 def test_any_order_in_gives_time_order_out(first: int, step: int, count: int, random: object) -> None:
     names = [f"frame_{first + step * i}.png" for i in range(count)]

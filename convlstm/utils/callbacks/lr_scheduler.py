@@ -19,6 +19,7 @@ class LRScheduler(Callback):
     """Warm-up over `warmup_epochs`; then plateau (halved after 3 epochs without a better val_loss), cosine, or none."""
 
     def __init__(self, optimizer: Optimizer, config: TrainConfig) -> None:
+        self.optimizer = optimizer
         self.config = config
         self.plateau: ReduceLROnPlateau | None = None
         if config.scheduler == "plateau":
@@ -43,13 +44,15 @@ class LRScheduler(Callback):
         self._follow_cosine(trainer)
 
     def state_dict(self) -> dict[str, Any]:
-        """The plateau's own state; cosine needs none."""
-        return dict(self.plateau.state_dict()) if self.plateau is not None else {}
+        """The rate it started from, and the plateau's own state; cosine needs none."""
+        return {"lr": self.config.lr, "plateau": self.plateau.state_dict() if self.plateau is not None else None}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on with the schedule."""
-        if self.plateau is not None:
-            self.plateau.load_state_dict(dict(state))
+        """Go on with the schedule; where `lr` was changed for the resumed run, from the changed rate in proportion."""
+        if self.plateau is not None and state["plateau"] is not None:
+            self.plateau.load_state_dict(dict(state["plateau"]))
+        for group in self.optimizer.param_groups:
+            group["lr"] *= self.config.lr / state["lr"]
 
     def _follow_cosine(self, trainer: TrainerState) -> None:
         if self.config.scheduler == "cosine" and trainer.epoch > self.config.warmup_epochs:

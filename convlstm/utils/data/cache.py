@@ -10,7 +10,7 @@ from contextlib import suppress
 from convlstm.clips import resize_frame
 from convlstm.errors import ConfigError, DataError
 from convlstm.progress import Progress
-from convlstm.sources.base import SeekableSource
+from convlstm.sources.base import SeekableSource, name_some
 from convlstm.types import UInt8Array
 
 
@@ -30,13 +30,14 @@ class FrameCache:
                         frames[frame.index] = resize_frame(frame.pixels, size)
                         progress.advance()
         self._names = [source.name for source in sources]
+        self._reasons = [f" ({name_some(s.damage.unreadable)})" if s.damage.unreadable else "" for s in sources]
 
     def read(self, source: int, indices: Sequence[int]) -> list[UInt8Array]:
         """Frames of the source at that place. Raises DataError where one did not decode."""
         frames = self._frames[source]
         missing = [index for index in indices if index not in frames]
         if missing:
-            raise DataError(f"{self._names[source]}: frame {missing[0]} does not decode")
+            raise DataError(f"{self._names[source]}: frame {missing[0]} does not decode{self._reasons[source]}")
         return [frames[index] for index in indices]
 
 

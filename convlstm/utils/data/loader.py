@@ -55,4 +55,14 @@ def _loader(dataset: WindowDataset, config: TrainConfig, sampler: EpochSampler |
 def _prepare_worker(worker: int) -> None:
     del worker
     cv2.setNumThreads(0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group: the main process ends the workers
+    # Both often reach the whole process group; the main process ends the workers in order.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+
+
+def stop_workers(loader: DataLoader[Sample | str]) -> None:
+    """End the loader's processes now, not whenever the interpreter gets to it."""
+    iterator = getattr(loader, "_iterator", None)  # there while workers live; DataLoader offers no public way
+    if iterator is not None:
+        iterator._shutdown_workers()
+        loader._iterator = None

@@ -11,6 +11,7 @@ file inside data_root, and nothing outside data_root is ever opened.
 import csv
 import io
 import math
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -94,6 +95,8 @@ def _read_text(path: Path) -> str:
 
 
 def _checked_header(path: Path, header: list[str]) -> list[str]:
+    while header and not header[-1]:  # spreadsheets leave commas behind deleted columns
+        header = header[:-1]
     missing = [name for name in ("folder_name", "type") if name not in header]
     if missing:
         hint = ": separate columns by commas" if len(header) == 1 and ";" in header[0] else ""
@@ -104,9 +107,9 @@ def _checked_header(path: Path, header: list[str]) -> list[str]:
 
 
 def _pair_up(path: Path, line: int, header: list[str], cells: list[str]) -> dict[str, str]:
-    if len(cells) > len(header):
+    if any(cell.strip() for cell in cells[len(header) :]):
         raise ManifestError(f"{path}, line {line}: {len(cells)} values for {len(header)} columns: quote commas")
-    cells = cells + [""] * (len(header) - len(cells))
+    cells = cells[: len(header)] + [""] * (len(header) - len(cells))
     return {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
 
 
@@ -146,7 +149,7 @@ def _inside(data_root: Path, name: str, what: str) -> Path:
     """The path of `name` in data_root. Raises ManifestError where it leads elsewhere, also through links."""
     if not name:
         raise ManifestError(f"{what} is empty")
-    if not name.isprintable():
+    if any(unicodedata.category(character) in ("Cc", "Cf") for character in name):
         raise ManifestError(f"{what} {name!r} holds control characters")
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or PureWindowsPath(name).root:
         raise ManifestError(f"{what} {name!r} is an absolute path: give it relative to data_root")

@@ -1,0 +1,21 @@
+"""Keep freed memory for the next tensor, where the C library can be told to."""
+
+import ctypes
+import sys
+
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+_LARGEST = (1 << 31) - 1
+
+
+def reuse_freed_memory() -> None:
+    """Ask glibc not to hand large blocks back to the system after every use.
+
+    By default each tensor of some megabytes is mapped, cleared page by page and unmapped again, which costs as much as
+    the network itself: a training step on CPU takes about half the time with this. Elsewhere it does nothing.
+    """
+    if sys.platform != "linux":
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # other C libraries have none
+        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(_M_TRIM_THRESHOLD, _LARGEST)
