@@ -45,7 +45,7 @@ def demo_config(output: Path) -> TrainConfig:
         name="demo",
         target_size=SIZE,
         stride=6,
-        epochs=9,
+        epochs=6,
         batch_size=8,
         lr=3e-3,
         scheduler="cosine",

@@ -123,7 +123,7 @@ def _frame_beside_overlay(
 def _describe(prediction: WindowPrediction, classes: Sequence[str]) -> str:
     return (
         f"{prediction.sequence}, frames {prediction.first_frame}-{prediction.last_frame}: "
-        f"{classes[prediction.label]} in truth, dynamic with probability {prediction.probability:.3f}"
+        f"truly {classes[prediction.label]}, dynamic with probability {prediction.probability:.3f}"
     )
 
 
