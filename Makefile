@@ -8,7 +8,7 @@ BIN := .venv/bin
 help:
 	@echo "make demo       synthesise data, train, detect, report: about four minutes after the install"
 	@echo "make test       all tests"
-	@echo "make test-fast  tests that take no more than a moment each"
+	@echo "make test-fast  tests of pure functions: under 20 seconds"
 	@echo "make lint       ruff and mypy"
 	@echo "make format     let ruff format and mend"
 
@@ -19,7 +19,7 @@ test: .venv/.dev
 	$(BIN)/python -m pytest
 
 test-fast: .venv/.dev
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m pure
 
 lint: .venv/.dev
 	$(BIN)/ruff check

@@ -16,6 +16,8 @@ from convlstm.clips import (
 )
 from convlstm.errors import DataError
 
+pytestmark = pytest.mark.pure
+
 
 def test_shrinking_averages_areas() -> None:
     pixels = np.zeros((4, 4, 3), dtype=np.uint8)

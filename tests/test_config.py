@@ -22,6 +22,8 @@ from convlstm.config import (
 )
 from convlstm.errors import ConfigError
 
+pytestmark = pytest.mark.pure
+
 KINDS = (ModelConfig, TrainConfig, DetectConfig)
 Kind = type[ModelConfig] | type[TrainConfig] | type[DetectConfig]
 

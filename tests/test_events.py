@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from convlstm.events import EventTracker, boxes_touch, merge_events
 from convlstm.types import Event, Heatmap
 
+pytestmark = pytest.mark.pure
+
 FPS = 10.0
 SEQ_LENGTH = 10
 

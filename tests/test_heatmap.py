@@ -6,6 +6,8 @@ from hypothesis import strategies as st
 from convlstm.heatmap import cell_box, cells_to_pixels, hot_cells, hot_regions, to_uint8, window_score
 from convlstm.types import Float32Array
 
+pytestmark = pytest.mark.pure
+
 
 def heatmap_of(rows: int, columns: int, hot: dict[tuple[int, int], float]) -> Float32Array:
     heatmap = np.zeros((rows, columns), dtype=np.float32)

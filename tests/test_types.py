@@ -5,6 +5,8 @@ import pytest
 
 from convlstm.types import Event, Frame, Heatmap
 
+pytestmark = pytest.mark.pure
+
 
 def test_frame_repr_shows_size_and_place_not_pixels() -> None:
     frame = Frame(np.zeros((48, 64, 3), dtype=np.uint8), 7, 0.28)

@@ -32,6 +32,9 @@ from convlstm.models.temporal_classifier import TemporalClassifier
 
 FORMAT = "convlstm-checkpoint-1"
 
+LARGEST_UNFOLDING = 8
+"""A file whose tensors take more than this many times its size is refused."""
+
 
 @dataclass(frozen=True, repr=False)
 class Checkpoint:
@@ -68,7 +71,7 @@ class Checkpoint:
 def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep_previous: Path | None = None) -> str:
     """Write in one step (temporary file, fsync, rename) and return the digest of the content.
 
-    The digest covers names, shapes, types and values, and neither times nor paths: equal training gives equal digests.
+    The digest covers names, shapes, types and values: equal training gives equal `best.pth`.
     """
     content = {
         "format": FORMAT,
@@ -176,7 +179,19 @@ def _read(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: not a readable checkpoint, damaged or of another kind") from error
     if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
         raise CheckpointError(f"{path}: not a checkpoint of this network: it holds no model_state_dict")
+    if _num_bytes(content) > LARGEST_UNFOLDING * path.stat().st_size:
+        raise CheckpointError(f"{path}: refused: its tensors are many times larger than the file")
     return content
+
+
+def _num_bytes(value: Any, depth: int = 0) -> int:
+    """Memory of all tensors written out: one number, expanded, can stand for terabytes."""
+    if isinstance(value, Tensor):
+        return value.numel() * value.element_size()
+    if depth > 32 or not isinstance(value, Mapping | list | tuple):
+        return 0
+    parts = value.values() if isinstance(value, Mapping) else value
+    return sum(_num_bytes(part, depth + 1) for part in parts)
 
 
 def _from_original(path: Path, content: dict[str, Any]) -> Checkpoint:

@@ -9,6 +9,8 @@ from sklearn.metrics import average_precision_score, confusion_matrix, f1_score,
 
 from convlstm.evaluation.metrics import BINS_PER_UNIT, LOGIT_LIMIT, NUM_BINS, BinaryScores
 
+pytestmark = pytest.mark.pure
+
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Data = tuple[Floats, Bools]

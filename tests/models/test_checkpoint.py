@@ -461,3 +461,10 @@ def test_original_files_in_the_old_container_load(checkpoint: Checkpoint, tmp_pa
     (tmp_path / "a.pth").write_bytes(buffer.getvalue())
     loaded = load_checkpoint(tmp_path / "a.pth")
     assert torch.equal(loaded.weights[BIAS], checkpoint.weights[BIAS])
+
+
+def test_a_tensor_that_unfolds_beyond_its_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bomb.pth"
+    torch.save({"model_state_dict": {"encoder.0.weight": torch.zeros(1).expand(1 << 40)}}, path)
+    with pytest.raises(CheckpointError, match=r"bomb\.pth: refused: its tensors are many times larger than the file$"):
+        load_checkpoint(path)

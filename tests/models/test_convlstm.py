@@ -6,6 +6,8 @@ from torch import Tensor
 
 from convlstm.models.convlstm import ConvLSTM, ConvLSTMCell, State
 
+pytestmark = pytest.mark.pure
+
 
 def random_states(batch: int, dims: list[int], height: int, width: int) -> list[State]:
     return [(torch.randn(batch, dim, height, width), torch.randn(batch, dim, height, width)) for dim in dims]

@@ -3,6 +3,8 @@ import torch
 
 from convlstm.models.stem import CONTRAST_FLOOR, motion_features, take_out_exposure, to_unit_range
 
+pytestmark = pytest.mark.pure
+
 
 def random_frames(count: int = 4, height: int = 32, width: int = 48) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)

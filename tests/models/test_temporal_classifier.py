@@ -7,6 +7,8 @@ from torch import nn
 from convlstm.config import ModelConfig
 from convlstm.models.temporal_classifier import TemporalClassifier
 
+pytestmark = pytest.mark.pure
+
 
 def clips(batch: int = 1, steps: int = 4, height: int = 64, width: int = 96, seed: int = 0) -> torch.Tensor:
     generator = torch.Generator().manual_seed(seed)

@@ -3,6 +3,8 @@ import pytest
 from convlstm.errors import printable
 from convlstm.report.text import font, shorten, to_ascii
 
+pytestmark = pytest.mark.pure
+
 
 @pytest.mark.parametrize(
     ("text", "shown"),

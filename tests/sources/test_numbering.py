@@ -5,6 +5,8 @@ from hypothesis import strategies as st
 from convlstm.errors import DataError
 from convlstm.sources.numbering import order_frames
 
+pytestmark = pytest.mark.pure
+
 
 def places(*names: str) -> list[tuple[str, int]]:
     return [(frame.name, frame.index) for frame in order_frames("cam", names)]

@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from convlstm.training.losses import balanced_class_weights, cell_loss, clip_loss, training_loss
 
+pytestmark = pytest.mark.pure
+
 SOFTPLUS_1 = math.log(1 + math.e)
 """-log(1 - sigmoid(1))"""
 

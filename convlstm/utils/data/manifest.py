@@ -149,7 +149,7 @@ def _inside(data_root: Path, name: str, what: str) -> Path:
     """The path of `name` in data_root. Raises ManifestError where it leads elsewhere, also through links."""
     if not name:
         raise ManifestError(f"{what} is empty")
-    if any(unicodedata.category(character) in ("Cc", "Cf") for character in name):
+    if any(unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp") for character in name):
         raise ManifestError(f"{what} {name!r} holds control characters")
     if PurePosixPath(name).is_absolute() or PureWindowsPath(name).drive or PureWindowsPath(name).root:
         raise ManifestError(f"{what} {name!r} is an absolute path: give it relative to data_root")

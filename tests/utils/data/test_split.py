@@ -8,6 +8,8 @@ from convlstm.errors import ManifestError
 from convlstm.utils.data.manifest import ManifestRow
 from convlstm.utils.data.split import split_rows
 
+pytestmark = pytest.mark.pure
+
 TYPES = ("static", "dynamic", "negative")
 
 
