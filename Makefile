@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: help demo test test-fast lint format clean
 
 help:
-	@echo "make demo       synthesise data, train, detect, report: about four minutes after the install"
+	@echo "make demo       synthesise data, train, detect, report: two to four minutes after the install"
 	@echo "make test       all tests"
 	@echo "make test-fast  tests of pure functions: under 20 seconds"
 	@echo "make lint       ruff and mypy"

@@ -114,7 +114,7 @@ def demo(
     output: Annotated[Path, Parameter(help="Folder for data, run and results.")] = Path("demo"),
     debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
 ) -> int:
-    """Make a small data set, train on it, detect on sequences held out: about four minutes."""
+    """Make a small data set, train on it, detect on sequences held out: two to four minutes."""
     from convlstm.demo import run_demo
 
     result = run_demo(output)
@@ -139,7 +139,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     handler.setFormatter(_OneLine("%(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("convlstm").setLevel(logging.INFO)
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)
     previous = signal.signal(signal.SIGTERM, _terminate)
     try:
         code = app(tokens or ["--help"], exit_on_error=False, print_error=False, result_action="return_value")

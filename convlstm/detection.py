@@ -25,6 +25,9 @@ from convlstm.types import Event, Frame, Heatmap
 
 logger = logging.getLogger(__name__)
 
+LARGEST_RATE_RATIO = 2.0
+"""How far a source's frame rate may lie from that of training before it is worth a warning."""
+
 
 @dataclass(frozen=True)
 class DetectResult:
@@ -101,6 +104,7 @@ class DetectJob:
         opened, findings = None, _Findings()
         try:
             opened = open_source(source, fps=self.config.fps)
+            self._compare_rates(opened)
             self._scan(opened, findings)
         except DataError as error:
             damage = opened.damage.describe(findings.num_frames) if opened is not None else ""
@@ -109,6 +113,16 @@ class DetectJob:
             return SourceResult(source.name, error=problem, is_incomplete=True), []
         self._save_artefacts(name, opened, findings)
         return self._summarise(source, opened, findings), findings.events
+
+    def _compare_rates(self, source: SeekableSource) -> None:
+        trained = self.predictor.checkpoint.fps
+        if not 1 / LARGEST_RATE_RATIO <= source.fps / trained <= LARGEST_RATE_RATIO:
+            logger.warning(
+                "%s: %.4g frames/s, but the weights were trained at %.4g: motion will look faster or slower to them",
+                source.name,
+                source.fps,
+                trained,
+            )
 
     def _scan(self, source: SeekableSource, findings: _Findings) -> None:
         config = self.config

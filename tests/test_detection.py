@@ -452,3 +452,16 @@ def test_what_cannot_even_start(recordings: Path, tmp_path: Path, job: Callable[
     with pytest.raises(DataError, match=r"cannot write to .*taken: File exists"):
         job(recordings / "cam2", output=tmp_path / "taken")
     assert not (tmp_path / "results").exists()
+
+
+def test_another_frame_rate_than_in_training_is_said(
+    tmp_path: Path,
+    frames: list[Pixels],
+    write_video: WriteVideo,
+    job: Callable[..., DetectResult],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    job(write_video(tmp_path / "usual.mp4", frames, fps=25))
+    assert "frames/s" not in caplog.text
+    assert job(write_video(tmp_path / "slow.mp4", frames, fps=5)).exit_code == 0
+    assert "slow.mp4: 5 frames/s, but the weights were trained at 25" in caplog.text

@@ -183,6 +183,7 @@ def make_run_folder(config: TrainConfig) -> Path:
 def _make_fabric(config: TrainConfig) -> Any:
     from lightning_fabric import Fabric
 
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # importing it has raised the level
     accelerator, _, index = config.device.partition(":")
     try:
         return Fabric(
