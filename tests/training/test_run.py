@@ -17,10 +17,12 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from numpy.typing import NDArray
 from PIL import Image
 
 from convlstm.config import TrainConfig, config_from_dict, config_to_dict
 from convlstm.errors import CheckpointError, ConfigError, DataError, TrainingError
+from convlstm.inference.predictor import Predictor
 from convlstm.models.checkpoint import content_digest, load_checkpoint, save_checkpoint
 from convlstm.training.run import TrainResult, make_run_folder, resolve_precision, resume, train
 from convlstm.utils.callbacks import checkpoint as checkpoint_callback
@@ -30,6 +32,8 @@ from convlstm.utils.callbacks.progress import ProgressLog
 
 TYPES = ("static", "dynamic") * 3
 Train = Callable[..., TrainResult]
+MakeFrames = Callable[..., list[NDArray[np.uint8]]]
+WriteVideo = Callable[..., Path]
 
 
 def write_sequence(folder: Path, kind: str, *, seed: int = 0, num_frames: int = 6) -> None:
@@ -512,3 +516,18 @@ def test_classes_weigh_alike_unless_told_otherwise(
 def test_an_option_without_effect_warns(run: Train, caplog: pytest.LogCaptureFixture) -> None:
     run(epochs=1, positive_weight=3.0)
     assert "positive_weight has no effect: no training sequence has masks" in caplog.messages
+
+
+def test_three_classes_and_videos_in_place_of_folders(
+    data_root: Path, run: Train, make_frames: MakeFrames, write_video: WriteVideo
+) -> None:
+    for name in ("s6", "s7"):
+        write_video(data_root / f"{name}.mp4", make_frames(6))
+    rows = [*(f"s{number},{kind}" for number, kind in enumerate(TYPES)), "s6.mp4,negative", "s7.mp4,negative"]
+    write_manifest(data_root, *rows)
+    result = run(data_root=data_root, classes=("static", "dynamic", "negative"), epochs=1)
+    checkpoint = load_checkpoint(result.best)
+    assert checkpoint.model.classes == ("static", "dynamic", "negative")
+    assert not result.left_out
+    (heatmap, *_) = Predictor(checkpoint, device="cpu")(data_root / "s6.mp4")
+    assert len(heatmap.class_probabilities) == 3 and sum(heatmap.class_probabilities) == pytest.approx(1, abs=1e-5)
