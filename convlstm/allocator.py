@@ -4,7 +4,7 @@ import ctypes
 import sys
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-_LARGEST = (1 << 31) - 1
+_UNLIMITED = -1  # becomes the largest size_t
 
 
 def reuse_freed_memory() -> None:
@@ -17,5 +17,5 @@ def reuse_freed_memory() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:  # other C libraries have none
-        mallopt(_M_MMAP_THRESHOLD, 1 << 30)
-        mallopt(_M_TRIM_THRESHOLD, _LARGEST)
+        mallopt(_M_MMAP_THRESHOLD, _UNLIMITED)
+        mallopt(_M_TRIM_THRESHOLD, _UNLIMITED)

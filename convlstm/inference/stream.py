@@ -111,7 +111,7 @@ class HeatmapStream:
         if self._greys is not None:
             greys = torch.cat([self._greys, greys])
         self._greys = greys[-self.model.config.num_context :].clone()
-        return motion_features(normalised[None], greys[None], self.model.config.lags)
+        return motion_features(normalised, greys, self.model.config.lags)
 
     def _recur(self, windows: Sequence[Sequence[Tensor]]) -> Tensor:
         """Windows of T gates each (1, 4D, GH, GW) to logits (W, K, GH, GW)."""

@@ -1,6 +1,6 @@
 """What the encoder sees of a frame: `rgb` as it is, or `motion`, exposure taken out and differences added.
 
-Shapes: B batch, P context frames, T window frames, N frames, L lags, H W pixels.
+Shapes: P context frames, T window frames, N frames, L lags, H W pixels.
 """
 
 from collections.abc import Sequence
@@ -36,29 +36,24 @@ def take_out_exposure(frames: Tensor) -> tuple[Tensor, Tensor]:
     return normalised.unflatten(1, (height, width)).permute(0, 3, 1, 2), grey.unflatten(1, (height, width))
 
 
-def motion_features(normalised: Tensor, greys: Tensor, lags: Sequence[int]) -> Tensor:
-    """Normalised frames (B, T, 3, H, W) and greys (B, P+T, H, W) to features (B*T, 3+L, H, W), channels last.
+def motion_features(normalised: Tensor, greys: Tensor, lags: Sequence[int], out: Tensor | None = None) -> Tensor:
+    """Normalised frames (T, 3, H, W) and greys (P+T, H, W) of one sequence to features (T, 3+L, H, W), channels last.
 
     `greys` holds P earlier frames and then those of `normalised`. A channel per lag is the difference of a frame's grey
-    to the one `lag` earlier, or to the first there is.
+    to the one `lag` earlier, or to the first there is. Written to `out`, where it is given.
     """
-    batch, num_frames, channels, height, width = normalised.shape
-    num_context = greys.shape[1] - num_frames
-    features = torch.empty(
-        (batch * num_frames, channels + len(lags), height, width),
-        dtype=_compute_dtype(normalised),
-        device=normalised.device,
-        memory_format=torch.channels_last,
-    )
-    features[:, :channels] = normalised.flatten(0, 1)
-    now = torch.arange(num_context, num_context + num_frames, device=greys.device)
+    num_frames, channels, height, width = normalised.shape
+    if out is None:
+        out = new_features((num_frames, channels + len(lags), height, width), normalised.device)
+    num_context = len(greys) - num_frames
+    out[:, :channels] = normalised
+    now = torch.arange(num_context, len(greys), device=greys.device)
     for channel, lag in enumerate(lags, start=channels):
-        earlier = greys[:, (now - lag).clamp(min=0)]
-        features[:, channel] = (greys[:, num_context:] - earlier).flatten(0, 1)
-    return features
+        out[:, channel] = greys[num_context:] - greys[(now - lag).clamp(min=0)]
+    return out
 
 
-def _compute_dtype(like: Tensor) -> torch.dtype:
-    """What convolutions will compute in: writing features in it at once saves a pass."""
-    device = like.device.type
-    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else like.dtype
+def new_features(shape: tuple[int, int, int, int], device: torch.device) -> Tensor:
+    """An empty tensor in the layout and the type in which convolutions will compute, which saves a pass each."""
+    dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
+    return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from convlstm.config import ModelConfig
 from convlstm.models.convlstm import ConvLSTM, ConvLSTMCell
-from convlstm.models.stem import motion_features, take_out_exposure, to_unit_range
+from convlstm.models.stem import motion_features, new_features, take_out_exposure, to_unit_range
 from convlstm.types import CELL_SIZE
 
 ENCODER_CHANNELS = (16, 32, 64, 128, 64)
@@ -92,13 +92,21 @@ class TemporalClassifier(nn.Module):
         """Clips (B, P+T, 3, H, W) to encoder features (B, T, 64, GH, GW)."""
         self._check_clips(clips, num_context)
         if self.config.stem == "motion":
-            batch_and_time = clips.shape[:2]
-            normalised, greys = (part.unflatten(0, batch_and_time) for part in take_out_exposure(clips.flatten(0, 1)))
-            features = motion_features(normalised[:, num_context:], greys, self.config.lags)
+            features = self._motion_features(clips, num_context)
         else:
             features = to_unit_range(clips[:, num_context:]).flatten(0, 1)
         encoded = self.encode(features)
         return encoded.reshape(clips.shape[0], clips.shape[1] - num_context, *encoded.shape[1:])
+
+    def _motion_features(self, clips: Tensor, num_context: int) -> Tensor:
+        """Clip by clip: the float copies of a whole batch take gigabytes, and their way through memory the time."""
+        batch, num_frames, _, height, width = clips.shape
+        num_frames -= num_context
+        features = new_features((batch * num_frames, 3 + len(self.config.lags), height, width), clips.device)
+        for clip, out in zip(clips, features.split(num_frames), strict=True):
+            normalised, greys = take_out_exposure(clip)
+            motion_features(normalised[num_context:], greys, self.config.lags, out)
+        return features
 
     def encode(self, features: Tensor) -> Tensor:
         """What the stem gives (N, C, H, W) to encoder features (N, 64, GH, GW)."""

@@ -59,28 +59,30 @@ def test_statistics_stay_in_full_precision_under_autocast() -> None:
     normalised, greys = take_out_exposure(frames)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         again, greys_again = take_out_exposure(frames)
-        features = motion_features(again[None], greys_again[None], (1,))
+        features = motion_features(again, greys_again, (1,))
     torch.testing.assert_close(again, normalised)
     torch.testing.assert_close(greys_again, greys)
     assert features.dtype == torch.bfloat16
 
 
 def test_lags_reach_back_into_the_context_and_stop_at_its_start() -> None:
-    greys = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0]).reshape(1, 5, 1, 1)  # the first two are context
-    features = motion_features(torch.full((1, 3, 3, 1, 1), 7.0), greys, (1, 3))
+    greys = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0]).reshape(5, 1, 1)  # the first two are context
+    features = motion_features(torch.full((3, 3, 1, 1), 7.0), greys, (1, 3))
     assert features.shape == (3, 5, 1, 1)
     assert (features[:, :3] == 7).all()
     assert features[:, 3, 0, 0].tolist() == [4 - 2, 8 - 4, 16 - 8]
     assert features[:, 4, 0, 0].tolist() == [4 - 1, 8 - 1, 16 - 2]
 
 
-@pytest.mark.parametrize("batch", [1, 3])
-def test_without_context_lags_stop_at_the_first_frame(batch: int) -> None:
+@pytest.mark.parametrize("given", [False, True])
+def test_without_context_lags_stop_at_the_first_frame(given: bool) -> None:
     generator = torch.Generator().manual_seed(0)
-    normalised, greys = (torch.rand(batch, 4, *rest, generator=generator) for rest in ((3, 8, 8), (8, 8)))
-    features = motion_features(normalised, greys, (1, 3, 9)).unflatten(0, (batch, 4))
-    torch.testing.assert_close(features[:, :, :3], normalised)
-    assert not features[:, 0, 3:].any()
-    torch.testing.assert_close(features[:, 2, 3], greys[:, 2] - greys[:, 1])
-    torch.testing.assert_close(features[:, 3, 4], greys[:, 3] - greys[:, 0])
-    torch.testing.assert_close(features[:, 3, 5], greys[:, 3] - greys[:, 0])
+    normalised, greys = (torch.rand(4, *rest, generator=generator) for rest in ((3, 8, 8), (8, 8)))
+    out = torch.full((4, 6, 8, 8), 9.0) if given else None
+    features = motion_features(normalised, greys, (1, 3, 9), out)
+    assert out is None or features is out
+    torch.testing.assert_close(features[:, :3], normalised)
+    assert not features[0, 3:].any()
+    torch.testing.assert_close(features[2, 3], greys[2] - greys[1])
+    torch.testing.assert_close(features[3, 4], greys[3] - greys[0])
+    torch.testing.assert_close(features[3, 5], greys[3] - greys[0])
