@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias, TypedDict, get_type_hints
 
-from cyclopts import App, CycloptsError, Parameter, Token
+from cyclopts import App, CycloptsError, Parameter, Token, UnusedCliTokensError
 
 from convlstm import __version__
 from convlstm.config import DetectConfig, TrainConfig, load_config, setting_help
@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except _Terminated:
         return _fail("terminated; what is finished is kept", EXIT_TERMINATED, tokens)
     except CycloptsError as error:
-        return _fail(str(error), EXIT_USAGE, tokens)
+        return _fail(_usage_message(error), EXIT_USAGE, tokens)
     except ConvLSTMError as error:
         return _fail(str(error), error.exit_code, tokens)
     except OSError as error:
@@ -163,6 +163,13 @@ class _OneLine(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 the name is logging's
         return printable(super().formatMessage(record))
+
+
+def _usage_message(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError):
+        unused = " ".join(error.unused_tokens or ())
+        return f'unexpected "{unused}": switches take no value, they are --ema or --no-ema'
+    return str(error)
 
 
 class _Terminated(BaseException):

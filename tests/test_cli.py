@@ -212,6 +212,7 @@ WRONG_USAGE = [
         ["train", "--target_size", "32000", "32000"],
         "target_size must hold at most 134 megapixels, got (32000, 32000): use (640, 640)",
     ),
+    (["train", "--ema", "false"], 'unexpected "false": switches take no value, they are --ema or --no-ema'),
     (["train", "--resume", "x", "--config", "{yaml}"], "--resume takes its settings from the run: leave --config out"),
     (["detect", "--weights", "w.pth"], 'Command "detect" parameter --source requires an argument.'),
     (["detect", "--source", "x"], 'Command "detect" parameter --weights requires an argument.'),
