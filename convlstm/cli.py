@@ -168,7 +168,7 @@ class _OneLine(logging.Formatter):
 def _usage_message(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError):
         unused = " ".join(error.unused_tokens or ())
-        return f'unexpected "{unused}": switches take no value, they are --ema or --no-ema'
+        return f'unexpected "{unused}": values follow their flag, and switches take none (--ema, --no-ema)'
     return str(error)
 
 
