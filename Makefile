@@ -19,7 +19,7 @@ test: .venv/.dev
 	$(BIN)/python -m pytest
 
 test-fast: .venv/.dev
-	$(BIN)/python -m pytest -m pure
+	$(BIN)/python -m pytest -m pure $$(grep -rl --include='test_*.py' mark.pure tests)
 
 lint: .venv/.dev
 	$(BIN)/ruff check
