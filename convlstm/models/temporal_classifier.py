@@ -99,7 +99,7 @@ class TemporalClassifier(nn.Module):
         return encoded.reshape(clips.shape[0], clips.shape[1] - num_context, *encoded.shape[1:])
 
     def _motion_features(self, clips: Tensor, num_context: int) -> Tensor:
-        """Clip by clip: the float copies of a whole batch take gigabytes, and their way through memory the time."""
+        """Clip by clip: float copies of a whole batch take gigabytes."""
         batch, num_frames, _, height, width = clips.shape
         num_frames -= num_context
         features = new_features((batch * num_frames, 3 + len(self.config.lags), height, width), clips.device)
