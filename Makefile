@@ -3,13 +3,15 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help demo test test-fast lint format clean
+.PHONY: help demo test test-fast test-faults lint format bench clean
 
 help:
 	@echo "make demo       synthesise data, train, detect, report: two to four minutes after the install"
 	@echo "make test       all tests"
 	@echo "make test-fast  tests of pure functions: under 20 seconds"
+	@echo "make test-faults  400 kills and every failing write, instead of samples: about 20 minutes"
 	@echo "make lint       ruff and mypy"
+	@echo "make bench      training speed against a plain implementation: about 30 minutes"
 	@echo "make format     let ruff format and mend"
 
 demo: .venv/.run
@@ -20,6 +22,12 @@ test: .venv/.dev
 
 test-fast: .venv/.dev
 	$(BIN)/python -m pytest -m pure $$(grep -rl --include='test_*.py' mark.pure tests)
+
+test-faults: .venv/.dev
+	CONVLSTM_KILLS=200 CONVLSTM_EVERY_CALL=1 $(BIN)/python -m pytest tests/faults
+
+bench: .venv/.dev
+	$(BIN)/python -m benchmarks.training
 
 lint: .venv/.dev
 	$(BIN)/ruff check

@@ -1,10 +1,14 @@
 """Files that are there wholly or not at all, also after a kill or a full disk."""
 
 import os
+import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
+
+# As atomic_write names them; the number is that of the process.
+_TEMPORARY = re.compile(r"\..+\.([1-9][0-9]{0,8})\.tmp", re.DOTALL)
 
 
 @contextmanager
@@ -12,20 +16,22 @@ def atomic_write(path: Path, *, keep_previous: Path | None = None) -> Iterator[I
     """Open a binary file that becomes `path` when the block ends without an error.
 
     Written to a temporary file in the same folder, fsynced, renamed. With `keep_previous`, the file that stood at
-    `path` is kept under that name.
+    `path` is kept under that name: a kill at any moment leaves a whole file under one of the two.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name[:48]}.{os.getpid()}.tmp")
+    file = temporary.open("wb")
     try:
-        with temporary.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        if keep_previous is not None and path.exists():
-            path.replace(keep_previous)
-        temporary.replace(path)
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+        file.close()
+        _put_in_place(temporary, path, keep_previous)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # closing and deleting may fail too, and must not hide why the block failed
+            file.close()
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 
@@ -36,12 +42,52 @@ def atomic_write_text(path: Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files in `folder` (not below it) of processes that were killed, and of this one.
+
+    For a folder in which neither this process nor another host is writing: processes are looked up on this host.
+    A file that cannot be deleted stays.
+    """
+    for path in folder.glob(".*.tmp"):
+        name = _TEMPORARY.fullmatch(path.name)
+        if name is not None and not _is_alive(int(name[1])):
+            with suppress(OSError):
+                path.unlink()
+
+
+def _is_alive(process: int) -> bool:
+    """Whether another process of that number runs, as far as this system tells."""
+    if process == os.getpid():
+        return False
+    if os.name == "nt":  # there, signal 0 is not a question but Ctrl-C
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def _put_in_place(temporary: Path, path: Path, keep_previous: Path | None) -> None:
+    previous = keep_previous if path.exists() else None
+    try:
+        if previous is not None:
+            path.replace(previous)
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            if previous is not None and not path.exists():
+                previous.replace(path)
+        raise
+
+
 def _sync_folder(folder: Path) -> None:
-    try:
+    """Make the new name last through a power cut, where the file system can; the file is in place either way."""
+    with suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # not every file system opens folders
-        return
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

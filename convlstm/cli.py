@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from types import FrameType
@@ -17,7 +18,16 @@ from cyclopts import App, CycloptsError, Parameter, Token, UnusedCliTokensError
 
 from convlstm import __version__
 from convlstm.config import DetectConfig, TrainConfig, load_config, setting_help
-from convlstm.errors import EXIT_DONE, EXIT_FAILED, EXIT_INCOMPLETE, EXIT_USAGE, ConfigError, ConvLSTMError, printable
+from convlstm.errors import (
+    EXIT_DONE,
+    EXIT_FAILED,
+    EXIT_INCOMPLETE,
+    EXIT_USAGE,
+    ConfigError,
+    ConvLSTMError,
+    Terminated,
+    printable,
+)
 
 EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_TERMINATED = 128 + signal.SIGTERM
@@ -69,19 +79,26 @@ app = App(
 def train(
     *,
     config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
-    resume: Annotated[Path | None, Parameter(help="Run folder to go on with, from its last checkpoint.")] = None,
+    resume: Annotated[
+        Path | None,
+        Parameter(help="Run folder to go on with from its last checkpoint; auto: project/name, started if not there."),
+    ] = None,
     debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
     flags: Annotated[TrainFlags, Parameter(name="*")] = {},  # noqa: B006 never changed
 ) -> int:
     """Train on sequences: convlstm train --config training.yaml --data_root data --epochs 20."""
     from convlstm.training import run
 
-    if resume is not None:
+    if resume == Path("auto"):
+        result = run.train_or_resume(load_config(TrainConfig, config, flags))
+    elif resume is not None:
         if config is not None:
             raise ConfigError("--resume takes its settings from the run: leave --config out, give flags instead")
         result = run.resume(resume, flags)
     else:
         result = run.train(load_config(TrainConfig, config, flags))
+    if result.rank > 0:
+        return EXIT_INCOMPLETE if result.left_out else EXIT_DONE
     print(f"best weights: {result.best}")
     if result.report is not None:
         print(f"report: {result.report}")
@@ -145,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code if isinstance(code, int) else EXIT_DONE
     except KeyboardInterrupt:
         return _fail("interrupted; what is finished is kept", EXIT_INTERRUPTED, tokens)
-    except _Terminated:
+    except Terminated:
         return _fail("terminated; what is finished is kept", EXIT_TERMINATED, tokens)
     except CycloptsError as error:
         return _fail(_usage_message(error), EXIT_USAGE, tokens)
@@ -172,16 +189,13 @@ def _usage_message(error: CycloptsError) -> str:
     return str(error)
 
 
-class _Terminated(BaseException):
-    pass
-
-
 def _terminate(number: int, frame: FrameType | None) -> NoReturn:
-    raise _Terminated
+    raise Terminated
 
 
 def _fail(message: str, code: int, tokens: Sequence[str]) -> int:
     if "--debug" in tokens:
         logging.getLogger("convlstm").exception("traceback")
-    print(f"convlstm: {' '.join(message.split())}", file=sys.stderr)
+    with suppress(OSError):  # stderr may lead to the very disk that is full
+        print(f"convlstm: {printable(' '.join(message.split()))}", file=sys.stderr)
     return code

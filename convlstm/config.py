@@ -19,7 +19,7 @@ from convlstm.types import CELL_SIZE
 
 Stem = Literal["rgb", "motion"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
-Cache = Literal["none", "ram"]
+Cache = Literal["none", "ram", "disk"]
 ShortSequences = Literal["error", "skip", "repeat_last"]
 
 MAX_IMAGE_PIXELS = 1 << 27
@@ -70,7 +70,30 @@ class ModelConfig:
 
 
 @dataclass(frozen=True)
-class TrainConfig(ModelConfig):
+class AugmentConfig:
+    """How probably each change is made to a stretch of frames in training; what it does: `utils/data/augment.py`."""
+
+    augment: bool = _setting(True, "Change training frames at random, all frames of a stretch alike.")
+    aug_flip: float = _setting(0.5, "Probability of left and right exchanged.")
+    aug_flip_vertical: float = _setting(0.0, "Probability of top and bottom exchanged.")
+    aug_crop: float = _setting(0.3, "Probability of a part of the frame, enlarged.")
+    aug_brightness: float = _setting(0.3, "Probability of other brightness.")
+    aug_contrast: float = _setting(0.3, "Probability of other contrast.")
+    aug_colour: float = _setting(0.2, "Probability of other saturation and white balance.")
+    aug_blur: float = _setting(0.1, "Probability of blur.")
+    aug_noise: float = _setting(0.2, "Probability of sensor noise, new in every frame.")
+    aug_compression: float = _setting(0.1, "Probability of JPEG-like compression.")
+    aug_reverse: float = _setting(0.2, "Probability of time running backwards.")
+    aug_frame_drop: float = _setting(0.1, "Probability of frames that are lost and shown as the one before.")
+
+    def __post_init__(self) -> None:
+        for setting in fields(AugmentConfig):
+            value = getattr(self, setting.name)
+            _check(0 <= value <= 1, f"{setting.name} must lie in [0, 1], got {value}")
+
+
+@dataclass(frozen=True)
+class TrainConfig(AugmentConfig, ModelConfig):
     """A training run; `training.yaml` lists every field with its meaning."""
 
     stem: Stem = _setting("motion", "motion: exposure taken out, differences added; rgb: the original network.")
@@ -86,7 +109,9 @@ class TrainConfig(ModelConfig):
     mask_min_share: float = _setting(0.02, "A cell with masks is dynamic where more than this share of it is.")
     val_ratio: float = _setting(0.2, "Share of the groups kept for validation, where the manifest does not say.")
     epochs: int = _setting(10, "Passes over the training windows.")
-    batch_size: int = _setting(16, "Windows per step.")
+    batch_size: int = _setting(16, "Windows per step, over all processes together.")
+    accumulate: int = _setting(1, "Parts in which a step is computed, one after another, to save memory.")
+    windows_per_sample: int = _setting(1, "Neighbouring windows drawn together, whose shared frames are encoded once.")
     lr: float = _setting(1e-4, "Learning rate of Adam.")
     weight_decay: float = _setting(0.0, "Weight decay of Adam.")
     scheduler: Literal["plateau", "cosine", "none"] = _setting("plateau", "Learning rate after the warm-up.")
@@ -100,19 +125,27 @@ class TrainConfig(ModelConfig):
     threshold: float = _setting(
         0.5, "Probability from which a cell or window counts as dynamic; saved with the weights."
     )
+    checkpoint_steps: int = _setting(0, "Save last.pth every so many steps, beside every epoch's end; 0: never.")
+    checkpoint_minutes: float = _setting(5.0, "Save last.pth after so many minutes, too; 0: never.")
     report_interval: int = _setting(5, "Write report.html every so many epochs, and at the end; 0: never.")
     tensorboard: bool = _setting(True, "Write TensorBoard events.")
     device: str = _setting("auto", "auto, cpu, cuda, mps, or cuda:N.")
     precision: Precision = _setting("auto", "auto: bf16 where the hardware has it, float32 elsewhere.")
-    cache: Cache = _setting("none", "ram: keep all resized frames in memory; none: decode them for every window.")
+    devices: int = _setting(1, "Processes on this machine, one per device; torchrun and Slurm tell it themselves.")
+    num_nodes: int = _setting(1, "Machines that train together.")
+    compile: bool = _setting(False, "Compile the network with torch.compile.")
+    cache: Cache = _setting("none", "Resized frames kept: disk, ram, or none, where every window is decoded anew.")
+    cache_dir: Path | None = _setting(None, "Folder of the disk cache; default: .convlstm_cache in data_root.")
     num_workers: int = _setting(2, "Processes that load data; 0: none beside the main one.")
     seed: int = _setting(0, "Seed of the split, the order and the first weights.")
 
     def __post_init__(self) -> None:
-        super().__post_init__()
+        ModelConfig.__post_init__(self)
+        AugmentConfig.__post_init__(self)
         _check_positive(self, "seq_length", "stride", "epochs", "batch_size", "lr", "fps", "positive_weight")
+        _check_positive(self, "accumulate", "windows_per_sample", "devices", "num_nodes")
         _check_not_negative(self, "weight_decay", "warmup_epochs", "grad_clip", "early_stopping_patience")
-        _check_not_negative(self, "report_interval", "num_workers", "seed")
+        _check_not_negative(self, "report_interval", "num_workers", "seed", "checkpoint_steps", "checkpoint_minutes")
         _check(self.seed <= 1 << 40, f"seed must be at most 2**40, got {self.seed}")
         check_target_size(self.target_size)
         _check(0 < self.val_ratio < 1, f"val_ratio must lie between 0 and 1, got {self.val_ratio}")

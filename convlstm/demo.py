@@ -12,9 +12,10 @@ from convlstm.progress import Progress
 from convlstm.report.training_report import write_report
 from convlstm.sources.open import SourcePath
 from convlstm.training.run import train
-from convlstm.utils.data.dataset import WindowDataset, open_sequences
+from convlstm.utils.data.dataset import WindowDataset
 from convlstm.utils.data.loader import eval_loader
 from convlstm.utils.data.manifest import read_manifest
+from convlstm.utils.data.sequences import open_sequences
 from convlstm.utils.data.split import split_rows
 from convlstm.utils.data.synthetic import write_dataset
 

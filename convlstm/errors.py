@@ -38,6 +38,10 @@ class TrainingError(ConvLSTMError):
     """Training cannot start, go on or be resumed."""
 
 
+class Terminated(BaseException):
+    """SIGTERM: the counterpart of KeyboardInterrupt, which `except Exception` lets pass too."""
+
+
 def printable(text: str) -> str:
     """One line without control, direction or undecodable characters: white space becomes a space, the rest U+FFFD."""
     if text.isprintable():

@@ -90,3 +90,24 @@ def write_folder() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def write_squares() -> Callable[..., Path]:
+    """`write_squares(root, num_sequences=6, num_frames=6)`: a data set; in every other sequence a square moves."""
+
+    def write(root: Path, num_sequences: int = 6, num_frames: int = 6) -> Path:
+        rows = ["folder_name,type"]
+        for number in range(num_sequences):
+            folder = root / f"s{number:02d}"
+            folder.mkdir(parents=True)
+            for index in range(num_frames):
+                frame = np.full((64, 64, 3), 60 + 20 * (number % 6), dtype=np.uint8)
+                left = 8 * (index % 6) if number % 2 else 16
+                frame[20:36, left : left + 16] = 255
+                Image.fromarray(frame).save(folder / f"{index:03d}.png")
+            rows.append(f"s{number:02d},{'dynamic' if number % 2 else 'static'}")
+        (root / "data.csv").write_text("\n".join(rows) + "\n")
+        return root
+
+    return write

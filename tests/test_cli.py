@@ -73,7 +73,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[TrainConfig
 
     def train(config: TrainConfig) -> Any:
         seen.append(config)
-        return SimpleNamespace(best=tmp_path / "best.pth", report=None, left_out=())
+        return SimpleNamespace(best=tmp_path / "best.pth", report=None, left_out=(), rank=0)
 
     monkeypatch.setattr("convlstm.training.run.train", train)
     return seen
@@ -179,7 +179,7 @@ def test_resume_hands_flags_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
 
     def resume(run: Path, flags: dict[str, Any]) -> Any:
         seen.append((run, dict(flags)))
-        return SimpleNamespace(best=tmp_path, report=None, left_out=())
+        return SimpleNamespace(best=tmp_path, report=None, left_out=(), rank=0)
 
     monkeypatch.setattr("convlstm.training.run.resume", resume)
     assert main(["train", "--resume", "runs/train/exp", "--epochs", "20"]) == 0
@@ -314,7 +314,7 @@ def test_train_says_where_the_weights_are(tiny_yaml: Path, tmp_path: Path, capsy
 def test_train_names_what_was_left_out(
     trained: list[TrainConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = SimpleNamespace(best=Path("best.pth"), report=None, left_out=("cam1: empty", "cam2: gone"))
+    result = SimpleNamespace(best=Path("best.pth"), report=None, left_out=("cam1: empty", "cam2: gone"), rank=0)
     monkeypatch.setattr("convlstm.training.run.train", lambda config: result)
     assert main(["train"]) == 3
     captured = capsys.readouterr()

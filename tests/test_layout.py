@@ -19,6 +19,7 @@ ORDER = (
     "config",
     "atomic",
     "allocator",
+    "interrupts",
     "clips",
     "heatmap",
     "events",

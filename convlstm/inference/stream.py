@@ -12,8 +12,6 @@ import torch
 from torch import Tensor
 
 from convlstm.clips import resize_frame
-from convlstm.models.convlstm import State
-from convlstm.models.stem import motion_features, take_out_exposure, to_unit_range
 from convlstm.models.temporal_classifier import TemporalClassifier, clip_logits
 from convlstm.types import Frame, Heatmap
 
@@ -71,55 +69,50 @@ class HeatmapStream:
         self._num_seen = 0
         self._last: Frame | None = None
         self._places: deque[tuple[int, float]] = deque(maxlen=self.seq_length)
-        self._gates: deque[Tensor] = deque(maxlen=self.seq_length)  # each (1, 4D, GH, GW)
+        self._gates: Tensor | None = None  # (up to T - 1, 4D, GH, GW)
         self._greys: Tensor | None = None  # (up to P, H, W)
 
     def _process_gapless(self, frames: Sequence[Frame]) -> list[Heatmap]:
-        gates = self._encode(frames)
-        windows: list[tuple[list[Tensor], tuple[int, float], tuple[int, float]]] = []
-        for i, frame in enumerate(frames):
-            self._gates.append(gates[i : i + 1])
-            self._places.append((frame.index, frame.pts_seconds))
-            self._num_seen += 1
-            over = self._num_seen - self.seq_length
-            if over >= 0 and over % self.stride == 0:
-                windows.append((list(self._gates), self._places[0], self._places[-1]))
-        self._last = frames[-1]
-        if not windows:
-            return []
         with torch.inference_mode():
-            logits = self._recur([gates for gates, _, _ in windows])
-            heatmaps = self.model.dynamic_probability(logits).cpu().numpy().astype(np.float32)
-            classes = clip_logits(logits).softmax(dim=1).tolist()
+            gates = self._encode(frames)
+            num_before = len(gates) - len(frames)
+            self._gates = gates[max(0, len(gates) - self.seq_length + 1) :].clone()
+            ends: list[int] = []  # places in gates
+            spans: list[tuple[tuple[int, float], tuple[int, float]]] = []
+            for i, frame in enumerate(frames):
+                self._places.append((frame.index, frame.pts_seconds))
+                self._num_seen += 1
+                over = self._num_seen - self.seq_length
+                if over >= 0 and over % self.stride == 0:
+                    ends.append(num_before + i)
+                    spans.append((self._places[0], self._places[-1]))
+            self._last = frames[-1]
+            return self._heatmaps(gates, ends, spans) if ends else []
+
+    def _heatmaps(
+        self, gates: Tensor, ends: Sequence[int], spans: Sequence[tuple[tuple[int, float], tuple[int, float]]]
+    ) -> list[Heatmap]:
+        windows = torch.tensor(ends)[:, None] - torch.arange(self.seq_length).flip(0)  # (W, T)
+        logits = self.model.window_head(gates, windows)
+        heatmaps = self.model.dynamic_probability(logits).cpu().numpy().astype(np.float32)
+        classes = clip_logits(logits).softmax(dim=1).tolist()
         return [
             Heatmap(heatmaps[i], first[0], last[0], first[1], last[1], tuple(classes[i]))
-            for i, (_, first, last) in enumerate(windows)
+            for i, (first, last) in enumerate(spans)
         ]
 
     def _encode(self, frames: Sequence[Frame]) -> Tensor:
-        """`conv_x` of the encoded frames, (N, 4D, GH, GW)."""
+        """`conv_x` of the encoded frames, (up to T - 1 earlier ones + N, 4D, GH, GW)."""
         resized = np.stack([resize_frame(frame.pixels, self.target_size) for frame in frames])
-        with torch.inference_mode():
-            pixels = torch.from_numpy(resized).to(self.device).permute(0, 3, 1, 2)  # (N, 3, H, W)
-            is_motion = self.model.config.stem == "motion"
-            features = self._motion_features(pixels) if is_motion else to_unit_range(pixels)
-            gates: Tensor = self.model.cell.conv_x(self.model.encode(features))
-        return gates
-
-    def _motion_features(self, pixels: Tensor) -> Tensor:
-        normalised, greys = take_out_exposure(pixels)
-        if self._greys is not None:
-            greys = torch.cat([self._greys, greys])
-        self._greys = greys[-self.model.config.num_context :].clone()
-        return motion_features(normalised, greys, self.model.config.lags)
-
-    def _recur(self, windows: Sequence[Sequence[Tensor]]) -> Tensor:
-        """Windows of T gates each (1, 4D, GH, GW) to logits (W, K, GH, GW)."""
-        state: State | None = None
-        for step in range(self.seq_length):
-            state = self.model.cell.step(torch.cat([window[step] for window in windows]), state)
-        assert state is not None
-        return self.model.head(state[0])
+        pixels = torch.from_numpy(resized).to(self.device).permute(0, 3, 1, 2)  # (N, 3, H, W)
+        config = self.model.config
+        num_earlier = len(self._greys) if self._greys is not None else 0
+        now = torch.arange(num_earlier, num_earlier + len(frames))
+        lagged = (now[:, None] - torch.tensor(config.lags)).clamp(min=0)
+        gates, greys = self.model.encode_frames(pixels, now, lagged, self._greys)
+        if greys is not None:
+            self._greys = greys[-config.num_context :].clone()
+        return gates if self._gates is None else torch.cat([self._gates, gates])
 
 
 def _gapless(frames: Sequence[Frame]) -> list[Sequence[Frame]]:

@@ -1,18 +1,21 @@
-"""Checkpoints: plain tensors and plain values with a digest, loaded with `weights_only=True` and in no other way.
+"""Checkpoints: plain tensors and plain values with two digests, loaded with `weights_only=True` and in no other way.
 
-A file holds `model_state_dict`, the metadata that detection needs, and, in `last.pth`, a `training` section. Files of
-the original implementation (`model_state_dict` alone) load too, with its defaults.
+A file holds `model_state_dict`, the metadata that detection needs, and, in `last.pth`, a `training` section. The digest
+of the content identifies equal training results; the seal at the file's end covers its bytes, each of them. Files of
+the original implementation (`model_state_dict` alone, no seal) load too, with its defaults.
 """
 
 import hashlib
+import io
 import json
 import math
+import os
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from torch import Tensor
@@ -30,7 +33,15 @@ from convlstm.config import (
 from convlstm.errors import CheckpointError, ConfigError
 from convlstm.models.temporal_classifier import TemporalClassifier
 
-FORMAT = "convlstm-checkpoint-1"
+FORMAT = "convlstm-checkpoint-2"
+UNSEALED_FORMAT = "convlstm-checkpoint-1"
+
+SEAL = b"convlstm sha256 "
+"""Begins the comment that ends the zip archive, before the SHA-256, in 64 hexadecimal digits, of all bytes up to them.
+
+Readers of zip archives, `torch.load` among them, pass over such a comment.
+"""
+NUM_DIGITS = 64
 
 LARGEST_UNFOLDING = 8
 """A file whose tensors take more than this many times its size is refused."""
@@ -71,7 +82,8 @@ class Checkpoint:
 def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep_previous: Path | None = None) -> str:
     """Write in one step (temporary file, fsync, rename) and return the digest of the content.
 
-    The digest covers names, shapes, types and values: equal training gives equal `best.pth`.
+    The digest covers names, shapes, types and values: equal training gives equal `best.pth`. The file's bytes are
+    sealed apart from that.
     """
     content = {
         "format": FORMAT,
@@ -87,7 +99,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep_previous: Path |
     }
     digest = content_digest(content)
     with atomic_write(path, keep_previous=keep_previous) as file:
-        torch.save({**content, "digest": digest}, file)
+        file.write(_sealed_archive({**content, "digest": digest}))
     return digest
 
 
@@ -96,14 +108,15 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
     Raises CheckpointError for files that are missing, damaged, altered, foreign, or hold anything executable.
     """
-    content = _read(Path(path))
+    content, is_sealed = _read(Path(path))
     if "format" not in content:
         return _from_original(Path(path), content)
-    if content["format"] != FORMAT:
-        raise CheckpointError(f'{path}: format "{content["format"]}" is not known here: update convlstm')
+    _check_format(path, content["format"])
     digest = content.pop("digest", "")
     if _digest_of(path, content) != digest:
         raise CheckpointError(f"{path}: the content does not match its digest: the file was damaged or altered")
+    if not is_sealed:
+        raise CheckpointError(f"{path}: the digest at its end is missing: the file was damaged or altered")
     try:
         checkpoint = Checkpoint(
             weights=content["model_state_dict"],
@@ -163,13 +176,63 @@ def _canonical(value: Any) -> Iterator[bytes]:
         yield json.dumps(value).encode() + b","
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _sealed_archive(content: Mapping[str, Any]) -> bytes:
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    length = struct.pack("<H", len(SEAL) + NUM_DIGITS)  # of the comment: the archive's last two bytes, until here 0
+    archive = buffer.getvalue()[: -len(length)] + length + SEAL
+    return archive + hashlib.sha256(archive).hexdigest().encode()
+
+
+def _check_seal(path: Path, file: BinaryIO) -> bool:
+    """Whether the file ends in a seal; raises CheckpointError where that does not match the bytes before it."""
+    num_bytes = file.seek(0, os.SEEK_END) - NUM_DIGITS
+    file.seek(max(0, num_bytes - len(SEAL)))
+    seal = file.read()
+    if not seal.startswith(SEAL):
+        return False
+    file.seek(0)
+    digest = hashlib.sha256()
+    for start in range(0, num_bytes, 1 << 20):  # whatever claims to be sealed may be larger than the memory
+        digest.update(file.read(min(1 << 20, num_bytes - start)))
+    if seal != SEAL + digest.hexdigest().encode():
+        raise CheckpointError(f"{path}: the file does not match the digest at its end: it was damaged or altered")
+    return True
+
+
+def _check_format(path: Path, found: object) -> None:
+    if found == UNSEALED_FORMAT:
+        raise CheckpointError(
+            f'{path}: format "{found}" is no longer read: train anew, or use the version of convlstm that wrote it'
+        )
+    if found != FORMAT:
+        raise CheckpointError(f'{path}: format "{found}" is not known here: update convlstm')
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bool]:
+    """The content, and whether the file ends in a seal, which is checked before anything is unpickled."""
     if not path.is_file():
         raise CheckpointError(f"{path}: no such weights file")
     try:
+        with path.open("rb") as file:
+            is_sealed = _check_seal(path, file)
+            file.seek(0)
+            content = _unpickle(path, file)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
+        raise CheckpointError(f"{path}: not a checkpoint of this network: it holds no model_state_dict")
+    if _num_bytes(content) > LARGEST_UNFOLDING * path.stat().st_size:
+        raise CheckpointError(f"{path}: refused: its tensors are many times larger than the file")
+    return content, is_sealed
+
+
+def _unpickle(path: Path, file: BinaryIO) -> object:
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch warns of TorchScript archives, which are refused here anyway
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content: object = torch.load(file, map_location="cpu", weights_only=True)
+            return content
     except Exception as error:  # torch.load raises whatever a damaged archive makes it stumble over
         reason = " ".join(str(error).split())
         if "GLOBAL" in reason or "TorchScript" in reason:  # a name to be called, or compiled code
@@ -177,11 +240,6 @@ def _read(path: Path) -> dict[str, Any]:
                 f"{path}: refused: it holds more than tensors and plain values, which could run code on loading"
             ) from error
         raise CheckpointError(f"{path}: not a readable checkpoint, damaged or of another kind") from error
-    if not isinstance(content, dict) or not isinstance(content.get("model_state_dict"), dict):
-        raise CheckpointError(f"{path}: not a checkpoint of this network: it holds no model_state_dict")
-    if _num_bytes(content) > LARGEST_UNFOLDING * path.stat().st_size:
-        raise CheckpointError(f"{path}: refused: its tensors are many times larger than the file")
-    return content
 
 
 def _num_bytes(value: Any, depth: int = 0) -> int:

@@ -1,15 +1,16 @@
 """What the encoder sees of a frame: `rgb` as it is, or `motion`, exposure taken out and differences added.
 
-Shapes: P context frames, T window frames, N frames, L lags, H W pixels.
+Shapes: N frames, M encoded frames, E earlier frames, L lags, H W pixels.
 """
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 CONTRAST_FLOOR = 0.05
 """Added to a frame's standard deviation: a flat, noisy frame is not blown up to full contrast."""
+
+FRAMES_AT_ONCE = 8
+"""Float copies of a whole batch would take gigabytes, and on a CPU these few stay in its caches."""
 
 
 def to_unit_range(frames: Tensor) -> Tensor:
@@ -24,36 +25,63 @@ def take_out_exposure(frames: Tensor) -> tuple[Tensor, Tensor]:
     """
     with torch.autocast(frames.device.type, enabled=False):
         full_scale = 255.0 if frames.dtype == torch.uint8 else 1.0
-        pixels = frames.permute(0, 2, 3, 1).flatten(1, 2).float()  # (N, HW, 3): no copy of frames as they are decoded
-        num_pixels = pixels.shape[1]
-        mean_of = pixels.new_full((1, 1, num_pixels), 1 / num_pixels).expand(pixels.shape[0], -1, -1)
-        centred = pixels - mean_of @ pixels
-        variance = (centred.transpose(1, 2) @ centred).diagonal(dim1=1, dim2=2) / num_pixels  # (N, 3)
-        scale = 1 / (variance.sqrt() + CONTRAST_FLOOR * full_scale)
-        grey = (centred @ scale[:, :, None]).squeeze(2) / 3
-        normalised = centred * scale[:, None]
-    height, width = frames.shape[-2:]
-    return normalised.unflatten(1, (height, width)).permute(0, 3, 1, 2), grey.unflatten(1, (height, width))
+        # Plane by plane, whatever the layout of the input: a third of the time of arithmetic on interleaved colours.
+        planes = torch.empty(frames.shape, device=frames.device).copy_(frames)
+        planes -= planes.mean(dim=(2, 3), keepdim=True)
+        deviation = planes.square().mean(dim=(2, 3), keepdim=True).sqrt()
+        normalised = planes / (deviation + CONTRAST_FLOOR * full_scale)
+        red, green, blue = normalised.unbind(1)
+        return normalised, (red + green + blue) / 3
 
 
-def motion_features(normalised: Tensor, greys: Tensor, lags: Sequence[int], out: Tensor | None = None) -> Tensor:
-    """Normalised frames (T, 3, H, W) and greys (P+T, H, W) of one sequence to features (T, 3+L, H, W), channels last.
+def motion_features(
+    frames: Tensor, encode: Tensor, lagged: Tensor, earlier_greys: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Frames (N, 3, H, W) to features (M, 3+L, H, W), channels last, and greys (E+N, H, W).
 
-    `greys` holds P earlier frames and then those of `normalised`. A channel per lag is the difference of a frame's grey
-    to the one `lag` earlier, or to the first there is. Written to `out`, where it is given.
+    `encode` int64 (M,) names the frames to give features of, `lagged` int64 (M, L) for each those that its differences
+    are taken to: a channel per lag, the grey now minus the grey then. Both are places in the E frames whose greys are
+    given, followed by `frames`.
     """
-    num_frames, channels, height, width = normalised.shape
-    if out is None:
-        out = new_features((num_frames, channels + len(lags), height, width), normalised.device)
-    num_context = len(greys) - num_frames
-    out[:, :channels] = normalised
-    now = torch.arange(num_context, len(greys), device=greys.device)
-    for channel, lag in enumerate(lags, start=channels):
-        out[:, channel] = greys[num_context:] - greys[(now - lag).clamp(min=0)]
-    return out
+    num_earlier = len(earlier_greys) if earlier_greys is not None else 0
+    height, width = frames.shape[-2:]
+    greys = torch.empty((num_earlier + len(frames), height, width), device=frames.device)
+    if earlier_greys is not None:
+        greys[:num_earlier] = earlier_greys
+    features = new_features((len(encode), 3 + lagged.shape[1], height, width), frames.device)
+    places = [place - num_earlier for place in encode.tolist()]
+    for begin in range(0, len(frames), FRAMES_AT_ONCE):
+        normalised, grey = take_out_exposure(frames[begin : begin + FRAMES_AT_ONCE])
+        greys[num_earlier + begin : num_earlier + begin + len(grey)] = grey
+        rows = [row for row, place in enumerate(places) if begin <= place < begin + len(grey)]
+        if rows:
+            taken = normalised[_slice_of([places[row] - begin for row in rows])]
+            features[_slice_of(rows), :3] = taken.to(features.dtype)  # first the type, then the layout: twice as fast
+    for begin in range(0, len(encode), FRAMES_AT_ONCE):
+        chunk = slice(begin, begin + FRAMES_AT_ONCE)
+        now = greys[encode[chunk]]
+        for lag in range(lagged.shape[1]):
+            features[chunk, 3 + lag] = (now - greys[lagged[chunk, lag]]).to(features.dtype)
+    return features, greys
 
 
-def new_features(shape: tuple[int, int, int, int], device: torch.device) -> Tensor:
+def rgb_features(frames: Tensor, encode: Tensor) -> Tensor:
+    """Frames (N, 3, H, W), uint8 or float in [0, 1], to features (M, 3, H, W) in [0, 1], channels last."""
+    features = new_features((len(encode), *frames.shape[1:]), frames.device)
+    places = encode.tolist()
+    for begin in range(0, len(places), FRAMES_AT_ONCE):
+        chunk = frames[_slice_of(places[begin : begin + FRAMES_AT_ONCE])]
+        features[begin : begin + len(chunk)] = to_unit_range(chunk)
+    return features
+
+
+def _slice_of(places: list[int]) -> slice | list[int]:
+    """Neighbouring places as a slice, which is read without a copy."""
+    first, last = places[0], places[-1]
+    return slice(first, last + 1) if places == list(range(first, last + 1)) else places
+
+
+def new_features(shape: tuple[int, ...], device: torch.device) -> Tensor:
     """An empty tensor in the layout and the type in which convolutions will compute, which saves a pass each."""
     dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else torch.float32
     return torch.empty(shape, dtype=dtype, device=device, memory_format=torch.channels_last)

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from convlstm.config import ModelConfig
-from convlstm.models.convlstm import ConvLSTM, ConvLSTMCell
-from convlstm.models.stem import motion_features, new_features, take_out_exposure, to_unit_range
+from convlstm.models.convlstm import ConvLSTM, ConvLSTMCell, State
+from convlstm.models.stem import motion_features, rgb_features
 from convlstm.types import CELL_SIZE
 
 ENCODER_CHANNELS = (16, 32, 64, 128, 64)
@@ -20,6 +20,16 @@ HIDDEN_CHANNELS = 32
 
 DIFFERENCE_GAIN = 8
 """How much larger the first weights of difference channels start than those of colours."""
+
+
+class Encoder(nn.Sequential):
+    """Layers one after another; torch.compile passes over the forward of torch's own Sequential."""
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (N, C, H, W) to (N, 64, GH, GW)."""
+        for layer in self:
+            features = layer(features)
+        return features
 
 
 class TemporalClassifier(nn.Module):
@@ -35,7 +45,7 @@ class TemporalClassifier(nn.Module):
         layers: list[nn.Module] = []
         for before, after in zip((num_inputs, *ENCODER_CHANNELS), ENCODER_CHANNELS, strict=False):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
-        self.encoder = nn.Sequential(*layers)
+        self.encoder = Encoder(*layers)
         self.temporal_layer = ConvLSTM(ENCODER_CHANNELS[-1], HIDDEN_CHANNELS, 3)
         num_classes = len(self.config.classes)
         self.final_classifier = nn.Conv2d(HIDDEN_CHANNELS, 1 if num_classes == 2 else num_classes, 1)
@@ -69,9 +79,49 @@ class TemporalClassifier(nn.Module):
 
     def logits(self, clips: Tensor, num_context: int = 0) -> Tensor:
         """As `forward`, before sigmoid or softmax: what losses use."""
-        features = self.encode_clips(clips, num_context)
-        outputs, _ = self.temporal_layer(features)
-        return self.head(outputs[-1][:, -1])
+        self._check_clips(clips, num_context)
+        batch, num_frames = clips.shape[:2]
+        starts = num_frames * torch.arange(batch)[:, None]  # (B, 1)
+        window = torch.arange(num_context, num_frames)
+        lags = torch.tensor(self.config.lags if self.config.stem == "motion" else [], dtype=torch.int64)
+        lagged = starts[:, :, None] + (window[:, None] - lags).clamp(min=0)  # (B, T, L)
+        windows = torch.arange(batch * len(window)).unflatten(0, (batch, len(window)))
+        return self.window_logits(clips.flatten(0, 1), (starts + window).flatten(), lagged.flatten(0, 1), windows)
+
+    def window_logits(self, frames: Tensor, encode: Tensor, lagged: Tensor, windows: Tensor) -> Tensor:
+        """Logits (B, K, GH, GW) of windows that may share frames; each frame is encoded once.
+
+        `frames` (N, 3, H, W), uint8 or float in [0, 1]; `encode` int64 (M,) places in `frames` of those that windows
+        hold; `lagged` int64 (M, L) those that their lags reach back to; `windows` int64 (B, T) places in `encode`.
+        """
+        gates, _ = self.encode_frames(frames, encode, lagged)
+        return self.window_head(gates, windows)
+
+    def encode_frames(
+        self, frames: Tensor, encode: Tensor, lagged: Tensor, earlier_greys: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Frames as in `window_logits` to gates (M, 4D, GH, GW), for the recurrence, and the greys of the motion stem.
+
+        Where a stream of frames is cut into calls, the greys (E, H, W) that came out of the last call go into the next
+        one; places in `encode` and `lagged` then begin with those E frames.
+        """
+        self._check_frames(frames)
+        greys = None
+        if self.config.stem == "motion":
+            features, greys = motion_features(frames, encode, lagged, earlier_greys)
+        else:
+            features = rgb_features(frames, encode)
+        gates: Tensor = self.cell.conv_x(self.encoder(features))
+        return gates, greys
+
+    def window_head(self, gates: Tensor, windows: Tensor) -> Tensor:
+        """Gates (M, 4D, GH, GW) and windows int64 (B, T), places in them, to logits (B, K, GH, GW)."""
+        state: State | None = None
+        for step in windows.unbind(1):
+            state = self.cell.step(gates[step], state)
+        assert state is not None
+        logits: Tensor = self.final_classifier(state[0])
+        return logits
 
     def to_probabilities(self, logits: Tensor) -> Tensor:
         """Sigmoid for two classes, softmax over dim 1 for more."""
@@ -88,36 +138,6 @@ class TemporalClassifier(nn.Module):
         index = self.config.dynamic_index
         return probabilities[:, index] if index is not None else 1 - probabilities[:, 0]
 
-    def encode_clips(self, clips: Tensor, num_context: int = 0) -> Tensor:
-        """Clips (B, P+T, 3, H, W) to encoder features (B, T, 64, GH, GW)."""
-        self._check_clips(clips, num_context)
-        if self.config.stem == "motion":
-            features = self._motion_features(clips, num_context)
-        else:
-            features = to_unit_range(clips[:, num_context:]).flatten(0, 1)
-        encoded = self.encode(features)
-        return encoded.reshape(clips.shape[0], clips.shape[1] - num_context, *encoded.shape[1:])
-
-    def _motion_features(self, clips: Tensor, num_context: int) -> Tensor:
-        """Clip by clip: float copies of a whole batch take gigabytes."""
-        batch, num_frames, _, height, width = clips.shape
-        num_frames -= num_context
-        features = new_features((batch * num_frames, 3 + len(self.config.lags), height, width), clips.device)
-        for clip, out in zip(clips, features.split(num_frames), strict=True):
-            normalised, greys = take_out_exposure(clip)
-            motion_features(normalised[num_context:], greys, self.config.lags, out)
-        return features
-
-    def encode(self, features: Tensor) -> Tensor:
-        """What the stem gives (N, C, H, W) to encoder features (N, 64, GH, GW)."""
-        encoded: Tensor = self.encoder(features.contiguous(memory_format=torch.channels_last))
-        return encoded
-
-    def head(self, hidden: Tensor) -> Tensor:
-        """Hidden state (B, 32, GH, GW) to logits (B, K, GH, GW)."""
-        logits: Tensor = self.final_classifier(hidden)
-        return logits
-
     @property
     def cell(self) -> ConvLSTMCell:
         """The one recurrent cell, for callers that keep `conv_x` of shared frames."""
@@ -128,16 +148,18 @@ class TemporalClassifier(nn.Module):
     def _check_clips(self, clips: Tensor, num_context: int) -> None:
         if clips.ndim != 5 or clips.shape[2] != 3:
             raise ValueError(f"clips must be (B, T, 3, H, W), got {tuple(clips.shape)}")
-        height, width = clips.shape[-2:]
+        if not 0 <= num_context < clips.shape[1]:
+            raise ValueError(f"num_context must leave at least one frame of {clips.shape[1]}, got {num_context}")
+
+    def _check_frames(self, frames: Tensor) -> None:
+        height, width = frames.shape[-2:]
         if height % CELL_SIZE or width % CELL_SIZE or not height or not width:
             raise ValueError(
                 f"frame height and width must be multiples of {CELL_SIZE}, got ({height}, {width}): resize to "
                 f"({_nearest(height)}, {_nearest(width)})"
             )
-        if not 0 <= num_context < clips.shape[1]:
-            raise ValueError(f"num_context must leave at least one frame of {clips.shape[1]}, got {num_context}")
-        if clips.dtype != torch.uint8 and not clips.is_floating_point():
-            raise ValueError(f"clips must be uint8, or float in [0, 1], got {clips.dtype}")
+        if frames.dtype != torch.uint8 and not frames.is_floating_point():
+            raise ValueError(f"clips must be uint8, or float in [0, 1], got {frames.dtype}")
 
 
 def clip_logits(logits: Tensor) -> Tensor:

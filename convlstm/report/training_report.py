@@ -62,8 +62,9 @@ def write_report(
 def _summary(evaluation: Evaluation) -> dict[str, str]:
     metrics = evaluation.metrics()
     summary = {METRIC_NAMES[name]: f"{value:.4g}" for name, value in metrics.items() if not math.isnan(value)}
-    mistakes = sum(prediction.is_mistake for prediction in evaluation.predictions)
-    return {**summary, "mistaken windows": f"{mistakes} of {len(evaluation.predictions)}"}
+    confusion = evaluation.confusion()
+    mistakes = int(confusion.sum() - confusion.trace())
+    return {**summary, "mistaken windows": f"{mistakes} of {len(evaluation)}"}
 
 
 def _figures(evaluation: Evaluation, history: Sequence[Mapping[str, float]]) -> list[Figure]:
@@ -98,10 +99,9 @@ def _figures(evaluation: Evaluation, history: Sequence[Mapping[str, float]]) -> 
 
 
 def _gallery(folder: Path, evaluation: Evaluation, data: WindowDataset) -> list[GalleryItem]:
-    worst = sorted(evaluation.worst.values(), key=lambda item: -item[0].error)[:GALLERY_SIZE]
     taken: set[str] = set()
     items = []
-    for prediction, heatmap in worst:
+    for prediction, heatmap in evaluation.worst[:GALLERY_SIZE]:
         try:
             picture = encode_png(_frame_beside_overlay(data, prediction, heatmap, evaluation.threshold))
         except DataError:

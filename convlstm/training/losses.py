@@ -8,10 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from convlstm.models.temporal_classifier import clip_logits
-from convlstm.utils.data.dataset import IGNORED
+from convlstm.utils.data.batch import IGNORED
 
 SMALLEST_WEIGHT = 1e-6
-"""Stands in for a sum of weights that is 0, where nothing is known or no class counts: the loss is 0 then."""
+"""Stands in for a sum of weights that is 0, where nothing is known: the loss is 0 then."""
 
 
 def clip_loss(logits: Tensor, labels: Tensor) -> Tensor:
@@ -33,18 +33,17 @@ def cell_loss(logits: Tensor, cells: Tensor, positive_weight: float = 1.0) -> Te
 
 def training_loss(
     logits: Tensor, labels: Tensor, cells: Tensor, *, class_weights: Tensor | None = None, positive_weight: float = 1.0
-) -> Tensor:
-    """Mean over clips: the loss on cells where a clip has known ones, else the loss on its label.
+) -> tuple[Tensor, Tensor]:
+    """Weighted sum over clips of the loss on cells where a clip has known ones, else of that on its label.
 
-    `class_weights` (classes,) weighs each clip by its label.
+    `class_weights` (classes,) weighs each clip by its label. Also returns the sum of the weights: both add up over the
+    parts of a step and over processes, and their quotient is the loss.
     """
     logits = logits.float()
     has_cells = (cells != IGNORED).flatten(1).any(dim=1)
     loss = torch.where(has_cells, cell_loss(logits, cells, positive_weight), clip_loss(logits, labels))
-    if class_weights is None:
-        return loss.mean()
-    weights = class_weights[labels]
-    return (loss * weights).sum() / weights.sum().clamp(min=SMALLEST_WEIGHT)
+    weights = class_weights[labels] if class_weights is not None else torch.ones_like(loss)
+    return (loss * weights).sum(), weights.sum()
 
 
 def balanced_class_weights(labels: Tensor, num_classes: int) -> Tensor:

@@ -1,8 +1,8 @@
-"""A training run from configuration to weights: folders, data, model, callbacks, resuming."""
+"""A training run from configuration to weights: data, model, callbacks, resuming."""
 
-import itertools
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -10,25 +10,30 @@ from typing import Any
 
 import torch
 import yaml
+from lightning_fabric import Fabric
 
 from convlstm.allocator import reuse_freed_memory
 from convlstm.atomic import atomic_write_text
 from convlstm.config import TrainConfig, config_from_dict, config_to_dict, read_yaml
-from convlstm.errors import CheckpointError, ConfigError, DataError, TrainingError
-from convlstm.models.checkpoint import Checkpoint, load_checkpoint
+from convlstm.errors import ConvLSTMError, DataError, TrainingError
+from convlstm.models.checkpoint import Checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
 from convlstm.training.losses import balanced_class_weights
+from convlstm.training.processes import start_fabric
+from convlstm.training.random_state import seed_everything
+from convlstm.training.run_folder import has_checkpoint, hold_run_folder, last_checkpoint, make_run_folder
 from convlstm.training.trainer import Trainer
 from convlstm.utils.callbacks.base import Callback
-from convlstm.utils.callbacks.checkpoint import BEST, LAST, PREVIOUS, CheckpointSaver
+from convlstm.utils.callbacks.checkpoint import BEST, LAST, CheckpointSaver
 from convlstm.utils.callbacks.early_stopping import EarlyStopping
 from convlstm.utils.callbacks.ema import EMA
 from convlstm.utils.callbacks.lr_scheduler import LRScheduler
 from convlstm.utils.callbacks.metrics_log import MetricsLog
 from convlstm.utils.callbacks.progress import ProgressLog
 from convlstm.utils.callbacks.report import ReportWriter
-from convlstm.utils.data.dataset import LabelledSequence, WindowDataset, open_sequences
+from convlstm.utils.data.dataset import WindowDataset
 from convlstm.utils.data.manifest import read_manifest
+from convlstm.utils.data.sequences import LabelledSequence, open_sequences
 from convlstm.utils.data.split import split_rows
 
 logger = logging.getLogger(__name__)
@@ -36,7 +41,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What a run left behind. `left_out` names every input that could not be used."""
+    """What a run left behind. `left_out` names every input that could not be used; `rank` is this process's place."""
 
     run_folder: Path
     best: Path
@@ -44,14 +49,26 @@ class TrainResult:
     metrics: Mapping[str, float]
     report: Path | None
     left_out: tuple[str, ...]
+    rank: int = 0
+
+
+@dataclass(frozen=True)
+class _Data:
+    train: WindowDataset
+    val: WindowDataset
+    left_out: list[str]
 
 
 def train(config: TrainConfig) -> TrainResult:
     """Train from the start in a new run folder.
 
-    Raises ConfigError, DataError or TrainingError; finished epochs stay on disk.
+    Raises ConfigError, DataError or TrainingError; what was saved stays on disk.
     """
-    return _run(config, None, None)
+    fabric = start_fabric(config)
+    data = _open_data(config)
+    folder = _on_first(fabric, lambda: make_run_folder(config))
+    with _held(fabric, folder):
+        return _fit(fabric, config, folder, data, None)
 
 
 def resume(run: Path, flags: Mapping[str, Any] | None = None) -> TrainResult:
@@ -60,94 +77,122 @@ def resume(run: Path, flags: Mapping[str, Any] | None = None) -> TrainResult:
     `flags` may change settings, such as `epochs`, but not the model. Raises TrainingError where there is nothing to
     resume, CheckpointError where no checkpoint is readable.
     """
-    run_folder = run.parent.parent if run.is_file() else run
-    arguments = run_folder / "args.yaml"
+    folder = run.parent.parent if run.is_file() else run
+    arguments = folder / "args.yaml"
     if not arguments.is_file():
         raise TrainingError(f"{run}: nothing to resume: no run folder with args.yaml and weights/{LAST}")
     recorded = config_from_dict(TrainConfig, read_yaml(arguments), origin=str(arguments))
     config = config_from_dict(TrainConfig, {**config_to_dict(recorded), **(flags or {})}, origin="arguments")
-    checkpoint = _last_checkpoint(run_folder)
-    _check_resumable(run_folder, config, checkpoint)
-    return _run(config, run_folder, checkpoint)
+    fabric = start_fabric(config)
+    with _held(fabric, folder):
+        checkpoint = _on_first(fabric, lambda: _resumable(folder, config))
+        return _fit(fabric, config, folder, _open_data(config), checkpoint)
 
 
-def _last_checkpoint(run_folder: Path) -> Checkpoint:
-    """`last.pth`, or the one before where that is damaged; the damage is named."""
-    weights = run_folder / "weights"
-    problems = []
-    for name in (LAST, PREVIOUS):
-        if not (weights / name).exists():
-            continue
+def train_or_resume(config: TrainConfig) -> TrainResult:
+    """Go on with the run in `project/name`, or start it there: one command for jobs that are stopped and started again.
+
+    A run that is done stays as it is. Raises as `train` and `resume` do.
+    """
+    fabric = start_fabric(config)
+    folder = config.project / config.name
+    data = _open_data(config)
+    _on_first(fabric, lambda: (folder / "weights").mkdir(parents=True, exist_ok=True))
+    with _held(fabric, folder):
         try:
-            checkpoint = load_checkpoint(weights / name)
-        except CheckpointError as error:
-            problems.append(str(error))
-            continue
-        for problem in problems:
-            logger.warning("%s; going on from %s", problem, weights / name)
-        return checkpoint
-    if problems:
-        raise CheckpointError(f"nothing to resume: {'; '.join(problems)}")
-    raise TrainingError(f"{run_folder}: nothing to resume: no weights/{LAST}; start the training anew")
+            checkpoint = _on_first(fabric, lambda: _resumable(folder, config) if has_checkpoint(folder) else None)
+        except NothingLeftError as done:
+            logger.warning("%s", done)
+            metrics = last_checkpoint(folder).metrics or {}
+            return _result(fabric, folder, metrics, None, ())
+        return _fit(fabric, config, folder, data, checkpoint)
 
 
-def _check_resumable(run_folder: Path, config: TrainConfig, checkpoint: Checkpoint) -> None:
+class NothingLeftError(TrainingError):
+    """The run is done."""
+
+
+def _resumable(folder: Path, config: TrainConfig) -> Checkpoint:
+    checkpoint = last_checkpoint(folder)
     if checkpoint.training is None:
-        raise TrainingError(f"{run_folder}: nothing to resume: weights/{LAST} holds no training state")
+        raise TrainingError(f"{folder}: nothing to resume: weights/{LAST} holds no training state")
     found = (checkpoint.model, checkpoint.seq_length, checkpoint.target_size)
     wanted = (config.model_config(), config.seq_length, config.target_size)
     if found != wanted:
-        raise TrainingError(f"{run_folder}: holds another model: {found}, asked for {wanted}; start a new run")
+        raise TrainingError(f"{folder}: holds another model: {found}, asked for {wanted}; start a new run")
     stopping = checkpoint.training["callbacks"].get("EarlyStopping", {"num_bad_epochs": 0})
     if 0 < config.early_stopping_patience <= stopping["num_bad_epochs"]:
-        raise TrainingError(
-            f"{run_folder}: nothing to resume: stopped early after epoch {checkpoint.training['epoch']}; "
+        raise NothingLeftError(
+            f"{folder}: nothing to resume: stopped early after epoch {checkpoint.training['epoch']}; "
             "raise --early_stopping_patience to go on"
         )
     if checkpoint.training["epoch"] >= config.epochs:
-        raise TrainingError(
-            f"{run_folder}: nothing to resume: all {config.epochs} epochs are done; raise --epochs to go on"
+        raise NothingLeftError(
+            f"{folder}: nothing to resume: all {config.epochs} epochs are done; raise --epochs to go on"
         )
+    return checkpoint
 
 
-def _run(config: TrainConfig, run_folder: Path | None, checkpoint: Checkpoint | None) -> TrainResult:
+def _on_first(fabric: Fabric, act: Callable[[], Any]) -> Any:
+    """Act in the first process; all get its result, or its error, so that none waits for one that has failed."""
+    result, error = None, None
+    if fabric.is_global_zero:
+        try:
+            result = act()
+        except (ConvLSTMError, OSError) as caught:
+            error = caught
+    if fabric.world_size > 1:
+        result, error = fabric.broadcast((result, error))
+    if error is not None:
+        raise error
+    return result
+
+
+@contextmanager
+def _held(fabric: Fabric, folder: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        _on_first(fabric, lambda: stack.enter_context(hold_run_folder(folder)))
+        yield
+
+
+def _fit(fabric: Fabric, config: TrainConfig, folder: Path, data: _Data, checkpoint: Checkpoint | None) -> TrainResult:
     reuse_freed_memory()
-    train_sequences, val_sequences, left_out = _open_data(config)
-    train_data, val_data = WindowDataset(train_sequences, config), WindowDataset(val_sequences, config)
-    fabric = _make_fabric(config)
-    run_folder = run_folder or make_run_folder(config)
-    atomic_write_text(run_folder / "args.yaml", yaml.safe_dump(config_to_dict(config), sort_keys=False))
-    torch.manual_seed(config.seed)
+    if fabric.is_global_zero:
+        atomic_write_text(folder / "args.yaml", yaml.safe_dump(config_to_dict(config), sort_keys=False))
+    seed_everything(config.seed)
     model = TemporalClassifier(config.model_config()).to(fabric.device)
+    if config.compile:
+        model.encoder.compile()
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-    report = ReportWriter(run_folder / "reports", config.report_interval)
+    report = ReportWriter(folder / "reports", config.report_interval)
+    callbacks = _make_callbacks(config, folder, model, optimizer, report, _usual_fps(data.train.sequences))
     trainer = Trainer(
         fabric,
         config,
-        run_folder,
+        folder,
         model=model,
         optimizer=optimizer,
-        train_data=train_data,
-        val_data=val_data,
-        class_weights=_class_weights(train_data, config),
-        callbacks=_make_callbacks(config, run_folder, model, optimizer, report, _usual_fps(train_sequences)),
+        train_data=data.train,
+        val_data=data.val,
+        class_weights=_class_weights(data.train, config),
+        callbacks=[callback for callback in callbacks if fabric.is_global_zero or not callback.only_first_process],
     )
     if checkpoint is not None and checkpoint.training is not None:
         trainer.load_training_state(checkpoint.training)
-    _describe(trainer, train_data, val_data, left_out)
+    _describe(trainer, data)
     trainer.fit()
-    weights = run_folder / "weights"
-    return TrainResult(
-        run_folder=run_folder,
-        best=weights / BEST,
-        last=weights / LAST,
-        metrics=trainer.history[-1],
-        report=report.latest,
-        left_out=(*left_out, *sorted(trainer.damaged)),
-    )
+    left_out = (*data.left_out, *sorted(trainer.damaged))
+    return _result(fabric, folder, trainer.history[-1], report.latest, left_out)
 
 
-def _open_data(config: TrainConfig) -> tuple[list[LabelledSequence], list[LabelledSequence], list[str]]:
+def _result(
+    fabric: Fabric, folder: Path, metrics: Mapping[str, float], report: Path | None, left_out: tuple[str, ...]
+) -> TrainResult:
+    weights = folder / "weights"
+    return TrainResult(folder, weights / BEST, weights / LAST, metrics, report, left_out, fabric.global_rank)
+
+
+def _open_data(config: TrainConfig) -> _Data:
     if not config.data_root.is_dir():
         raise DataError(f"{config.data_root}: no such folder: set data_root to the folder that holds {config.manifest}")
     rows = read_manifest(config.data_root, config.manifest, config.classes)
@@ -163,47 +208,7 @@ def _open_data(config: TrainConfig) -> tuple[list[LabelledSequence], list[Labell
         for sequence in sequences:
             if gaps := sequence.source.damage.describe(0):
                 logger.warning("%s: %s", sequence.row.folder_name, gaps)
-    return train_sequences, val_sequences, left_out
-
-
-def make_run_folder(config: TrainConfig) -> Path:
-    """`project/name`, or with the first free number; made by this process alone (exclusive mkdir)."""
-    config.project.mkdir(parents=True, exist_ok=True)
-    for number in itertools.count(1):
-        folder = config.project / (config.name if number == 1 else f"{config.name}{number}")
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            continue
-        (folder / "weights").mkdir()
-        return folder
-    raise AssertionError("unreachable")
-
-
-def _make_fabric(config: TrainConfig) -> Any:
-    from lightning_fabric import Fabric
-
-    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # importing it has raised the level
-    accelerator, _, index = config.device.partition(":")
-    try:
-        return Fabric(
-            accelerator=accelerator,
-            devices=[int(index)] if index else 1,
-            precision=resolve_precision(config),
-        )
-    except (ValueError, RuntimeError, ImportError) as error:
-        raise ConfigError(f"device {config.device!r} cannot be used: {' '.join(str(error).split())}") from error
-
-
-def resolve_precision(config: TrainConfig) -> Any:
-    """`auto` is bf16 where the hardware multiplies in it, float32 elsewhere."""
-    if config.precision != "auto":
-        return config.precision
-    on_gpu = config.device.startswith(("cuda", "auto")) and torch.cuda.is_available()
-    if on_gpu:
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
-    on_cpu = config.device == "cpu" or not torch.backends.mps.is_available()
-    return "bf16-mixed" if on_cpu and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
+    return _Data(WindowDataset(train_sequences, config), WindowDataset(val_sequences, config), left_out)
 
 
 def _make_callbacks(
@@ -241,17 +246,21 @@ def _usual_fps(sequences: list[LabelledSequence]) -> float:
     return float(median(sequence.fps for sequence in sequences))
 
 
-def _describe(trainer: Trainer, train_data: WindowDataset, val_data: WindowDataset, left_out: list[str]) -> None:
-    if trainer.config.positive_weight != 1 and not train_data.has_masks:
+def _describe(trainer: Trainer, data: _Data) -> None:
+    if trainer.config.positive_weight != 1 and not data.train.has_masks:
         logger.warning("positive_weight has no effect: no training sequence has masks")
+    num_processes = trainer.fabric.world_size
     logger.info(
-        "%s: %d training and %d validation windows of %d and %d sequences%s, on %s in %s",
+        "%s: %d training and %d validation windows of %d and %d sequences%s, on %s%s in %s",
         trainer.run_folder,
-        len(train_data),
-        len(val_data),
-        len(train_data.sequences),
-        len(val_data.sequences),
-        f", {len(left_out)} left out" if left_out else "",
+        len(data.train),
+        len(data.val),
+        len(data.train.sequences),
+        len(data.val.sequences),
+        f", {len(data.left_out)} left out" if data.left_out else "",
+        f"{num_processes} x " if num_processes > 1 else "",
         trainer.fabric.device,
         trainer.fabric.strategy.precision.precision,
     )
+    if trainer.step:
+        logger.info("going on after step %d, in epoch %d", trainer.step, trainer.epoch + 1)

@@ -2,30 +2,49 @@
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
+import torch.distributed
 from lightning_fabric import Fabric
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.utils.data import DataLoader
 
 from convlstm.config import TrainConfig
-from convlstm.errors import TrainingError
-from convlstm.evaluation.evaluate import Evaluation, evaluate
+from convlstm.errors import Terminated, TrainingError
+from convlstm.evaluation.evaluate import Evaluation, Tally, evaluate
+from convlstm.interrupts import SignalGuard
 from convlstm.models.temporal_classifier import TemporalClassifier
+from convlstm.training.failures import resumable_failure
 from convlstm.training.losses import training_loss
+from convlstm.training.random_state import random_state, restore_random_state
 from convlstm.utils.callbacks.base import Callback
-from convlstm.utils.data.dataset import Batch, Sample, WindowDataset
+from convlstm.utils.data.augment import Augmentation
+from convlstm.utils.data.batch import Batch
+from convlstm.utils.data.dataset import WindowDataset
 from convlstm.utils.data.loader import eval_loader, stop_workers, train_loader
+
+SMALLEST_LOSS_SCALE = 1.0
+"""Where float16 gradients still overflow at this scale, training has diverged."""
+
+
+@dataclass
+class Progress:
+    """How far the epoch has come: batches done, and what their loss adds up to."""
+
+    batches: int = 0
+    loss_sum: float = 0.0
+    weight_sum: float = 0.0
 
 
 class Trainer:
     """Trains a model on windows; `fit` runs to the last epoch.
 
-    Fabric carries device and precision. `epoch` and `step` count what is finished.
+    Fabric carries devices, processes and precision. `epoch` and `step` count what is finished.
     """
 
     def __init__(
@@ -48,104 +67,205 @@ class Trainer:
         self.inference_model = model
         self.optimizer = optimizer
         self.val_data = val_data
-        self.num_context = train_data.num_context
         self.class_weights = fabric.to_device(class_weights) if class_weights is not None else None
         self.callbacks = list(callbacks)
-        loader, self.sampler = train_loader(train_data, config)
-        self._loaders = (loader, eval_loader(val_data, config))
-        self.train_batches, self.val_batches = (_on_device(fabric, loader) for loader in self._loaders)
+        place = (fabric.global_rank, fabric.world_size)
+        self.train_batches, self.sampler = train_loader(train_data, config, *place)
+        self.val_batches = eval_loader(val_data, config, *place)
         self.wrapped_model, self.wrapped_optimizer = fabric.setup(model, optimizer)
-        self.wrapped_model.mark_forward_method("logits")
-        self.steps_per_epoch = len(loader)
+        self.wrapped_model.mark_forward_method("window_logits")
+        self.augmentation = Augmentation(config)
+        self.guard = SignalGuard()
+        self.steps_per_epoch = self.sampler.num_batches
         self.epoch = 0
         self.step = 0
+        self.progress = Progress()
+        self.wait_seconds = 0.0
         self.should_stop = False
         self.history: list[dict[str, float]] = []
         self.damaged: set[str] = set()
+        self._finished_epoch: dict[str, Any] | None = None
 
     def fit(self) -> None:
-        """Train until the last epoch or until a callback asks to stop. Raises TrainingError where the loss diverges."""
-        self._call("on_fit_start")
-        try:
-            while self.epoch < self.config.epochs and not self.should_stop:
-                self._run_epoch()
-        finally:
-            self._call("on_fit_end")
-            for loader in self._loaders:
-                stop_workers(loader)
+        """Train until the last epoch or until a callback asks to stop.
+
+        Raises TrainingError where the loss diverges, the disk is full, memory runs out or a loader process dies. In the
+        last two cases, and when a signal ends the run, callbacks are told (`on_interrupt`), so that what the last
+        finished step left is saved.
+        """
+        with self.guard:
+            self._call("on_fit_start")
+            try:
+                while self.epoch < self.config.epochs and not self.should_stop:
+                    self._run_epoch()
+            except (KeyboardInterrupt, Terminated):
+                self._save_for_resuming()
+                raise
+            except (RuntimeError, MemoryError, OSError) as error:
+                failure = resumable_failure(error, self.run_folder, epoch=self.epoch + 1, step=self.step + 1)
+                if failure is None:
+                    raise
+                if not isinstance(error, OSError):  # a full disk takes no checkpoint: the last one stays
+                    self._save_for_resuming()
+                raise failure from error
+            finally:
+                self._call("on_fit_end")
+                for loader in (self.train_batches, self.val_batches):
+                    stop_workers(loader)
 
     def training_state(self) -> dict[str, Any]:
         """All that a resumed run needs, as tensors and plain values."""
         return {
             "epoch": self.epoch,
             "step": self.step,
+            "progress": dict(vars(self.progress)),
             "history": [dict(row) for row in self.history],
+            "damaged": sorted(self.damaged),
             "weights": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "precision": self.fabric.strategy.precision.state_dict(),
             "callbacks": {type(callback).__name__: callback.state_dict() for callback in self.callbacks},
-            "rng": torch.get_rng_state(),
-            "sampler": {"seed": self.sampler.seed, "epoch": self.sampler.epoch},
+            "random": random_state(),
         }
+
+    def resumable_state(self) -> dict[str, Any]:
+        """As `training_state`; while callbacks work on a finished epoch, the state from before they began."""
+        return self._finished_epoch or self.training_state()
 
     def load_training_state(self, state: Mapping[str, Any]) -> None:
         """Go on from where `training_state` was taken."""
         self.epoch = state["epoch"]
         self.step = state["step"]
+        self.progress = Progress(**state["progress"])
         self.history = [dict(row) for row in state["history"]]
+        self.damaged = set(state["damaged"])
         self.model.load_state_dict(state["weights"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.fabric.strategy.precision.load_state_dict(state["precision"])
         for group in self.optimizer.param_groups:
             group["weight_decay"] = self.config.weight_decay
         for callback in self.callbacks:
             if type(callback).__name__ in state["callbacks"]:
                 callback.load_state_dict(state["callbacks"][type(callback).__name__])
-        torch.set_rng_state(state["rng"].cpu())
+        restore_random_state(state["random"])
 
     def _run_epoch(self) -> None:
         started = time.monotonic()
-        train_loss = self._train_epoch()
+        self.wait_seconds = 0.0
+        self._train_epoch()
+        train_seconds = time.monotonic() - started
         evaluation = self.validate()
+        self._finished_epoch = self.training_state()
+        row = {"epoch": float(self.epoch + 1), "train_loss": self.progress.loss_sum / self.progress.weight_sum}
+        row |= {**evaluation.metrics(), "lr": float(self.optimizer.param_groups[0]["lr"])}
+        row |= {"seconds": time.monotonic() - started, "data_wait": self.wait_seconds / max(train_seconds, 1e-9)}
         self.epoch += 1
-        row = {"epoch": float(self.epoch), "train_loss": train_loss, **evaluation.metrics()}
-        row |= {"lr": float(self.optimizer.param_groups[0]["lr"]), "seconds": time.monotonic() - started}
+        self.progress = Progress()
         self.history.append(row)
         self._call("on_epoch_end", row, evaluation)
+        self._finished_epoch = None
 
-    def _train_epoch(self) -> float:
+    def _train_epoch(self) -> None:
         self.wrapped_model.train()
-        self.sampler.epoch = self.epoch
-        loss_sum, num_windows = 0.0, 0
-        for batch in self.train_batches:
-            self.damaged.update(batch.damaged)
-            if not len(batch):
-                continue
-            self._call("on_step_start")
-            loss = self._train_step(batch)
-            self.step += 1
-            loss_sum += loss * len(batch)
-            num_windows += len(batch)
-            self._call("on_step_end", loss)
-        if not num_windows:
+        self.sampler.epoch, self.sampler.start = self.epoch, self.progress.batches
+        parts = iter(self.train_batches)
+        with self._together():
+            for _ in range(self.steps_per_epoch - self.progress.batches):
+                self._call("on_step_start")
+                if self._train_step(parts):
+                    self.guard.raise_pending()
+                    raise Terminated  # another process was told to end
+        if not self.progress.weight_sum:
             raise TrainingError(f"no training window could be read: {next(iter(sorted(self.damaged)), 'no data')}")
-        return loss_sum / num_windows
 
-    def _train_step(self, batch: Batch) -> float:
-        clips = batch.clips.permute(0, 1, 4, 2, 3)  # (B, P+T, H, W, 3) -> (B, P+T, 3, H, W), without a copy
-        logits = self.wrapped_model.logits(clips, self.num_context)
-        loss = self._loss(logits, batch.labels, batch.cells)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise self._diverged(f"the loss is {value}", self.step + 1)
+    def _together(self) -> AbstractContextManager[Any]:
+        """Of several processes none may leave alone: the others would wait for it. They agree after every step."""
+        return self.guard.hold() if self.fabric.world_size > 1 else nullcontext()
+
+    def _train_step(self, parts: Iterator[Batch]) -> bool:
+        """One optimizer step, on as many parts as `accumulate` says; returns whether any process was told to end."""
         self.optimizer.zero_grad(set_to_none=True)
-        self.fabric.backward(loss)
-        limit = self.config.grad_clip or math.inf
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit)
-        if not bool(torch.isfinite(norm)):
-            raise self._diverged("the gradient is not finite", self.step + 1)
-        self.wrapped_optimizer.step()
-        return value
+        totals = torch.zeros(3, dtype=torch.float64)
+        for part in range(self.config.accumulate):
+            batch = self._next(parts)
+            is_last = part + 1 == self.config.accumulate
+            with self.fabric.no_backward_sync(self.wrapped_model, enabled=not is_last):
+                totals[:2] += self._backward(batch)
+        totals[2] = self.guard.pending is not None
+        loss_sum, weight_sum, is_stopped = self._sum_over_processes(totals)
+        if weight_sum:
+            self._check_gradient(loss_sum / weight_sum, weight_sum)
+        with self.guard.hold():  # from here to the end of the step the state is neither old nor new
+            self.progress.batches += 1
+            if weight_sum:
+                self.wrapped_optimizer.step()
+                self.step += 1
+                self.progress.loss_sum += loss_sum
+                self.progress.weight_sum += weight_sum
+                self._call("on_step_end", loss_sum / weight_sum)
+        return bool(is_stopped)
 
-    def _loss(self, logits: Tensor, labels: Tensor, cells: Tensor) -> Tensor:
+    def _next(self, parts: Iterator[Batch]) -> Batch:
+        started = time.monotonic()
+        batch = next(parts)
+        self.wait_seconds += time.monotonic() - started
+        self.damaged.update(batch.damaged)
+        return self.augmentation(batch.readable().to(self.fabric.device))
+
+    def _backward(self, batch: Batch) -> Tensor:
+        """Gradients of the sum of losses; returns (2,) the sum of the losses and that of their weights."""
+        is_empty = not len(batch)
+        if is_empty and self.fabric.world_size == 1:
+            return torch.zeros(2)
+        if is_empty:  # the other processes wait for this one's gradients: it gives zeros
+            batch = self._blank()
+        frames = batch.frames.permute(0, 3, 1, 2)  # (N, H, W, 3) -> (N, 3, H, W), without a copy
+        logits = self.wrapped_model.window_logits(frames, batch.encode, batch.lagged, batch.windows)
+        loss, weight = self._losses(logits, batch.labels, batch.cell_targets(self.config.mask_min_share))
+        self.fabric.backward(loss * 0 if is_empty else loss)
+        return torch.zeros(2) if is_empty else torch.stack([loss.detach(), weight]).cpu()
+
+    def _blank(self) -> Batch:
+        """One window of black frames."""
+        length, (height, width) = self.config.seq_length, self.config.target_size
+        num_lags = len(self.config.lags) if self.config.stem == "motion" else 0
+        device = self.fabric.device
+        return Batch(
+            frames=torch.zeros((length, height, width, 3), dtype=torch.uint8, device=device),
+            shares=torch.zeros((length, height // 8, width // 8), dtype=torch.float16, device=device),
+            unreadable=torch.zeros(length, dtype=torch.bool),
+            encode=torch.arange(length, device=device),
+            lagged=torch.zeros((length, num_lags), dtype=torch.int64, device=device),
+            windows=torch.arange(length, device=device)[None],
+            labels=torch.zeros(1, dtype=torch.int64, device=device),
+            ids=torch.zeros(1, dtype=torch.int64),
+            bounds=(0, length),
+            seeds=(0,),
+        )
+
+    def _sum_over_processes(self, totals: Tensor) -> list[float]:
+        if self.fabric.world_size > 1:
+            totals = self.fabric.to_device(totals)
+            torch.distributed.all_reduce(totals)
+        values: list[float] = totals.tolist()
+        return values
+
+    def _check_gradient(self, loss: float, weight_sum: float) -> None:
+        """Turn the gradient of the sum into that of the mean, clip it, and stop before anything infinite is learned."""
+        if not math.isfinite(loss):
+            raise self._diverged(f"the loss is {loss}", self.step + 1)
+        for parameter in self.model.parameters():
+            if parameter.grad is not None:
+                parameter.grad *= self.fabric.world_size / weight_sum  # several processes have averaged their sums
+        precision = self.fabric.strategy.precision
+        precision.unscale_gradients(self.optimizer)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.grad_clip or math.inf)
+        scaler = getattr(precision, "scaler", None)  # float16: it skips steps that overflow, and lowers its scale
+        is_skipped = scaler is not None and scaler.get_scale() > SMALLEST_LOSS_SCALE
+        if not is_skipped and not bool(torch.isfinite(norm)):
+            raise self._diverged("the gradient is not finite", self.step + 1)
+
+    def _losses(self, logits: Tensor, labels: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
         return training_loss(
             logits,
             labels,
@@ -154,16 +274,16 @@ class Trainer:
             positive_weight=self.config.positive_weight,
         )
 
-    def _validation_loss(self, logits: Tensor, labels: Tensor, cells: Tensor) -> Tensor:
-        loss = self._loss(logits, labels, cells)
+    def _validation_losses(self, logits: Tensor, labels: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+        loss, weight = self._losses(logits, labels, cells)
         if not bool(torch.isfinite(loss)):  # the epoch's last step broke the weights: they must not be saved
             raise self._diverged(f"the validation loss is {float(loss)}", self.step)
-        return loss
+        return loss, weight
 
     def _diverged(self, what: str, step: int) -> TrainingError:
         return TrainingError(
             f"{what} at epoch {self.epoch + 1}, step {step}: lower lr, or set grad_clip; "
-            f"the checkpoints in {self.run_folder / 'weights'} are those of the last finished epoch"
+            f"the checkpoints in {self.run_folder / 'weights'} are from before"
         )
 
     def validate(self) -> Evaluation:
@@ -174,25 +294,27 @@ class Trainer:
             self.val_batches,
             self.val_data,
             threshold=self.config.threshold,
-            loss_function=self._validation_loss,
-            logits_of=self._autocast(self.inference_model.logits),
+            device=self.fabric.device,
+            loss_function=self._validation_losses,
+            autocast=self.fabric.autocast,
+            gather=self._gather,
         )
-        if not evaluation.predictions:
+        if not len(evaluation):
             raise TrainingError(f"no validation window could be read: {next(iter(evaluation.damaged), 'no data')}")
         self.damaged.update(evaluation.damaged)
         return evaluation
 
-    def _autocast(self, run: Callable[[Tensor, int], Tensor]) -> Callable[[Tensor, int], Tensor]:
-        def wrapped(clips: Tensor, num_context: int) -> Tensor:
-            with self.fabric.autocast():
-                return run(clips, num_context)
+    def _gather(self, tally: Tally) -> list[Tally]:
+        if self.fabric.world_size == 1:
+            return [tally]
+        gathered: list[Any] = [None] * self.fabric.world_size
+        torch.distributed.all_gather_object(gathered, tally)
+        return gathered
 
-        return wrapped
+    def _save_for_resuming(self) -> None:
+        with self.guard.hold():
+            self._call("on_interrupt")
 
     def _call(self, moment: str, *arguments: Any) -> None:
         for callback in self.callbacks:
             getattr(callback, moment)(self, *arguments)
-
-
-def _on_device(fabric: Fabric, loader: DataLoader[Sample | str]) -> Iterable[Batch]:
-    return cast("Iterable[Batch]", fabric.setup_dataloaders(loader, use_distributed_sampler=False))

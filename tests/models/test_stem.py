@@ -1,7 +1,17 @@
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
 
-from convlstm.models.stem import CONTRAST_FLOOR, motion_features, take_out_exposure, to_unit_range
+from convlstm.models.stem import (
+    CONTRAST_FLOOR,
+    FRAMES_AT_ONCE,
+    motion_features,
+    rgb_features,
+    take_out_exposure,
+    to_unit_range,
+)
 
 pytestmark = pytest.mark.pure
 
@@ -59,30 +69,63 @@ def test_statistics_stay_in_full_precision_under_autocast() -> None:
     normalised, greys = take_out_exposure(frames)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         again, greys_again = take_out_exposure(frames)
-        features = motion_features(again, greys_again, (1,))
+        features, kept = motion_features(frames, torch.tensor([1, 3]), torch.tensor([[0], [2]]))
     torch.testing.assert_close(again, normalised)
     torch.testing.assert_close(greys_again, greys)
+    torch.testing.assert_close(kept, greys)
     assert features.dtype == torch.bfloat16
+    expected = torch.cat([normalised[1::2], (greys[1::2] - greys[::2])[:, None]], dim=1)
+    torch.testing.assert_close(features, expected.bfloat16())
 
 
-def test_lags_reach_back_into_the_context_and_stop_at_its_start() -> None:
-    greys = torch.tensor([1.0, 2.0, 4.0, 8.0, 16.0]).reshape(5, 1, 1)  # the first two are context
-    features = motion_features(torch.full((3, 3, 1, 1), 7.0), greys, (1, 3))
-    assert features.shape == (3, 5, 1, 1)
-    assert (features[:, :3] == 7).all()
-    assert features[:, 3, 0, 0].tolist() == [4 - 2, 8 - 4, 16 - 8]
-    assert features[:, 4, 0, 0].tolist() == [4 - 1, 8 - 1, 16 - 2]
+def places(highest: int, lowest: int = 0) -> st.SearchStrategy[int]:
+    return st.integers(lowest, highest - 1)
 
 
-@pytest.mark.parametrize("given", [False, True])
-def test_without_context_lags_stop_at_the_first_frame(given: bool) -> None:
-    generator = torch.Generator().manual_seed(0)
-    normalised, greys = (torch.rand(4, *rest, generator=generator) for rest in ((3, 8, 8), (8, 8)))
-    out = torch.full((4, 6, 8, 8), 9.0) if given else None
-    features = motion_features(normalised, greys, (1, 3, 9), out)
-    assert out is None or features is out
-    torch.testing.assert_close(features[:, :3], normalised)
-    assert not features[0, 3:].any()
-    torch.testing.assert_close(features[2, 3], greys[2] - greys[1])
-    torch.testing.assert_close(features[3, 4], greys[3] - greys[0])
-    torch.testing.assert_close(features[3, 5], greys[3] - greys[0])
+@st.composite
+def motion_calls(draw: st.DrawFn) -> tuple[Tensor, int, list[int], list[list[int]]]:
+    """Frames, how many of them came in an earlier call, and what to encode of the rest, in any order."""
+    num_frames, num_lags = draw(st.integers(1, 2 * FRAMES_AT_ONCE + 3)), draw(st.integers(0, 3))
+    num_earlier = draw(places(num_frames))
+    encode = draw(st.one_of(st.just(list(range(num_earlier, num_frames))), st.lists(places(num_frames, num_earlier))))
+    lagged = [[draw(places(num_frames)) for _ in range(num_lags)] for _ in encode]
+    frames = torch.randint(0, 256, (num_frames, 3, 4, 6), generator=torch.Generator().manual_seed(num_frames))
+    return frames.to(torch.uint8), num_earlier, encode, lagged
+
+
+@given(motion_calls())
+def test_motion_is_normalised_frames_and_differences_to_those_named(
+    call: tuple[Tensor, int, list[int], list[list[int]]],
+) -> None:
+    frames, num_earlier, encode, lagged = call
+    normalised, greys = take_out_exposure(frames)
+    earlier = greys[:num_earlier].clone() if num_earlier else None
+    shape = (len(encode), len(lagged[0]) if lagged else 0)
+    features, kept = motion_features(
+        frames[num_earlier:],
+        torch.tensor(encode, dtype=torch.int64),
+        torch.tensor(lagged).long().reshape(shape),
+        earlier,
+    )
+    torch.testing.assert_close(kept, greys)
+    assert earlier is None or torch.equal(earlier, greys[:num_earlier])
+    assert features.shape == (len(encode), 3 + shape[1], 4, 6) and features.dtype == torch.float32
+    assert features.is_contiguous(memory_format=torch.channels_last)
+    for row, place in enumerate(encode):
+        torch.testing.assert_close(features[row, :3], normalised[place], atol=1e-5, rtol=1e-5)
+        for channel, then in enumerate(lagged[row], start=3):
+            torch.testing.assert_close(features[row, channel], greys[place] - greys[then], atol=1e-5, rtol=1e-5)
+
+
+@given(st.lists(places(20)), st.sampled_from([torch.uint8, torch.float32]))
+def test_rgb_is_the_frames_named(encode: list[int], dtype: torch.dtype) -> None:
+    frames = (random_frames(20, 4, 6) * 255).to(torch.uint8)
+    given_frames = frames if dtype == torch.uint8 else frames / 255
+    features = rgb_features(given_frames, torch.tensor(encode, dtype=torch.int64))
+    torch.testing.assert_close(features, frames[encode] / 255)
+    assert features.dtype == torch.float32 and features.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_features_have_the_type_that_convolutions_compute_in() -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert rgb_features(random_frames(), torch.arange(4)).dtype == torch.bfloat16

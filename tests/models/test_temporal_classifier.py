@@ -1,3 +1,6 @@
+from collections.abc import Sequence
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -113,16 +116,76 @@ def test_without_a_class_named_dynamic_all_but_the_first_count() -> None:
     torch.testing.assert_close(model.dynamic_probability(logits), expected)
 
 
-def test_context_frames_feed_the_lags_only() -> None:
-    """A window's logits are those of its slice of the features of the whole sequence."""
-    model = TemporalClassifier(stem="motion", lags=(1, 3))
-    sequence = clips(1, 12)
+def test_logits_are_encoder_recurrence_and_head_in_turn() -> None:
+    model, batch = TemporalClassifier(), clips(2, 3)
     with torch.inference_mode():
-        features = model.encode_clips(sequence)
-        for start in (3, 5, 8):
-            window = sequence[:, start - 3 : start + 4]
-            outputs, _ = model.temporal_layer(features[:, start : start + 4])
-            torch.testing.assert_close(model.logits(window, 3), model.head(outputs[-1][:, -1]))
+        encoded = model.encoder((batch / 255).flatten(0, 1)).unflatten(0, (2, 3))
+        outputs, _ = model.temporal_layer(encoded)
+        torch.testing.assert_close(model.logits(batch), model.final_classifier(outputs[-1][:, -1]))
+
+
+def encode_all(model: TemporalClassifier, frames: torch.Tensor, cuts: Sequence[int]) -> torch.Tensor:
+    """Gates of all frames (N, 3, H, W) of a sequence, in calls that end at `cuts`."""
+    lags = torch.tensor(model.config.lags)
+    gates: list[torch.Tensor] = []
+    greys: torch.Tensor | None = None
+    for start, stop in pairwise([0, *cuts, len(frames)]):
+        first = max(0, start - int(lags.max()))  # frame at place 0
+        now = torch.arange(start, stop)
+        earlier = greys[len(greys) - (start - first) :] if greys is not None else None
+        num_earlier = start - first if earlier is not None else 0
+        lagged = (now[:, None] - lags).clamp(min=0) - (start - num_earlier)
+        new, greys = model.encode_frames(frames[start:stop], now - start + num_earlier, lagged, earlier)
+        gates.append(new)
+    return torch.cat(gates)
+
+
+@pytest.mark.parametrize("stem", ["rgb", "motion"])
+@settings(max_examples=10)
+@given(cuts=st.sets(st.integers(1, 11)))
+def test_frames_may_come_in_any_number_of_calls(stem: str, cuts: set[int]) -> None:
+    model, (frames,) = TemporalClassifier(stem=stem, lags=(1, 3)), clips(1, 12)
+    with torch.inference_mode():
+        whole = encode_all(model, frames, [])
+        torch.testing.assert_close(encode_all(model, frames, sorted(cuts)), whole, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("stem", ["rgb", "motion"])
+def test_windows_that_share_frames_are_those_of_clips(stem: str) -> None:
+    """Context frames feed the lags only; the first frame stands in for earlier ones."""
+    model, (frames,) = TemporalClassifier(stem=stem, lags=(1, 3)), clips(1, 12)
+    starts = [0, 1, 3, 5, 8]
+    windows = torch.tensor(starts)[:, None] + torch.arange(4)
+    with torch.inference_mode():
+        shared = model.window_head(encode_all(model, frames, []), windows)
+        places = torch.arange(12)
+        lagged = (places[:, None] - torch.tensor([1, 3])).clamp(min=0)
+        torch.testing.assert_close(model.window_logits(frames, places, lagged, windows), shared)
+        for start, logits in zip(starts, shared, strict=True):
+            num_context = min(3, start)
+            clip = frames[start - num_context : start + 4][None]
+            torch.testing.assert_close(model.logits(clip, num_context)[0], logits, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("stem", ["rgb", "motion"])
+def test_the_encoder_sees_each_frame_of_the_windows_once_and_no_context(stem: str) -> None:
+    model, (frames,) = TemporalClassifier(stem=stem, lags=(1, 3)), clips(1, 9)
+    counts: list[int] = []
+    model.encoder.register_forward_pre_hook(lambda _, inputs: counts.append(len(inputs[0])))
+    encode = torch.arange(3, 9)
+    lagged = encode[:, None] - torch.tensor([1, 3])
+    with torch.inference_mode():
+        model.window_logits(frames, encode, lagged, torch.tensor([[0, 1, 2], [1, 2, 3], [3, 4, 5], [3, 3, 3]]))
+        model.logits(clips(2, 7), 3)
+    assert counts == [6, 8]
+
+
+def test_a_batch_without_windows_gives_no_logits() -> None:
+    model = TemporalClassifier(stem="motion")
+    none = torch.zeros(0, dtype=torch.int64)
+    windows = none.reshape(0, 4)
+    logits = model.window_logits(torch.zeros(2, 3, 32, 64), none, none.reshape(0, 3), windows)
+    assert logits.shape == (0, 1, 1, 2)
 
 
 def test_at_the_start_the_first_frame_stands_in_for_earlier_ones() -> None:

@@ -2,28 +2,40 @@ import base64
 import csv
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from html import escape
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from torch import Tensor
 
 from convlstm.config import TrainConfig
-from convlstm.evaluation.evaluate import Evaluation, evaluate
+from convlstm.evaluation.evaluate import Evaluation, Tally, evaluate
 from convlstm.models.temporal_classifier import TemporalClassifier
 from convlstm.report import training_report
 from convlstm.report.training_report import GALLERY_SIZE, write_report
-from convlstm.utils.data.dataset import WindowDataset, open_sequences
+from convlstm.utils.data.dataset import WindowDataset
 from convlstm.utils.data.loader import eval_loader
 from convlstm.utils.data.manifest import ManifestRow
+from convlstm.utils.data.sequences import open_sequences
 
 HOSTILE = ["<b>x", '"><script>alert(1)<|script>', "=1+1", "clip.v1", "{{ 7*7 }}"]
 WriteFolder = Callable[..., Path]
 
 Scored = tuple[Evaluation, WindowDataset]
+
+
+class Brightness(TemporalClassifier):
+    """Logits of a window: a tenth of the brightness of its last frame, less two."""
+
+    def encode_frames(
+        self, frames: Tensor, encode: Tensor, lagged: Tensor, earlier_greys: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        return frames[encode, :1, :1, :1].float().expand(-1, -1, 1, 2) / 10 - 2, None
+
+    def window_head(self, gates: Tensor, windows: Tensor) -> Tensor:
+        return gates[windows[:, -1]]
 
 
 def scored(root: Path, names: list[str], write_folder: WriteFolder) -> Scored:
@@ -37,14 +49,7 @@ def scored(root: Path, names: list[str], write_folder: WriteFolder) -> Scored:
         data_root=root, stem="rgb", seq_length=2, target_size=(32, 64), batch_size=len(names), num_workers=0
     )
     dataset = WindowDataset(open_sequences(rows, config)[0], config)
-    logits = torch.arange(len(names)).float().reshape(-1, 1, 1, 1).expand(-1, 1, 1, 2) - 2
-    evaluation = evaluate(
-        TemporalClassifier(config.model_config()),
-        eval_loader(dataset, config),
-        dataset,
-        threshold=0.5,
-        logits_of=lambda clips, num_context: logits,
-    )
+    evaluation = evaluate(Brightness(config.model_config()), eval_loader(dataset, config), dataset, threshold=0.5)
     return evaluation, dataset
 
 
@@ -170,7 +175,7 @@ def test_a_file_that_went_away_costs_its_picture_only(tmp_path: Path, write_fold
 
 def test_an_evaluation_of_nothing_still_makes_a_page(hostile: Scored, tmp_path: Path) -> None:
     evaluation, dataset = hostile
-    nothing = Evaluation(evaluation.classes, 0.5, damaged=["a: broken"])
+    nothing = Evaluation(evaluation.config, dataset, 0.5, Tally(damaged=["a: broken"]))
     html = report(tmp_path / "r", nothing, dataset)
     assert "0 of 0" in html and "left out: a: broken" in html
     assert (tmp_path / "r" / "predictions.csv").read_text().count("\n") == 1
@@ -181,5 +186,7 @@ def test_writing_twice_replaces(hostile: Scored, tmp_path: Path) -> None:
     evaluation, dataset = hostile
     first = report(tmp_path / "r", evaluation, dataset)
     assert report(tmp_path / "r", evaluation, dataset) == first
-    second = report(tmp_path / "r", replace(evaluation, predictions=evaluation.predictions[:1]), dataset)
+    tally = evaluation.tally
+    of_one = Tally(windows=tally.windows[:1], labels=[0], probabilities=tally.probabilities[:1], classes=[0])
+    second = report(tmp_path / "r", Evaluation(evaluation.config, dataset, 0.5, of_one), dataset)
     assert "0 of 1" in second and "0 of 1" not in first

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,11 @@ UNKNOWN = torch.full((1, 1, 2), -1)
 
 def random_logits(*shape: int, seed: int = 0) -> torch.Tensor:
     return 3 * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def mean_loss(logits: torch.Tensor, labels: torch.Tensor, cells: torch.Tensor, **options: Any) -> torch.Tensor:
+    loss, weight = training_loss(logits, labels, cells, **options)
+    return loss / weight
 
 
 def random_cells(*shape: int, classes: int = 2, seed: int = 0) -> torch.Tensor:
@@ -107,7 +113,7 @@ def test_training_loss_takes_cells_where_known_and_labels_elsewhere() -> None:
     logits, labels = random_logits(2, 1, 1, 2), torch.tensor([1, 1])
     cells = torch.cat([torch.tensor([[[0, -1]]]), UNKNOWN])
     expected = (cell_loss(logits[:1], cells[:1]) + clip_loss(logits[1:], labels[1:])) / 2
-    torch.testing.assert_close(training_loss(logits, labels, cells), expected[0])
+    torch.testing.assert_close(mean_loss(logits, labels, cells), expected[0])
 
 
 def test_training_loss_weighs_clips_by_their_label() -> None:
@@ -115,26 +121,44 @@ def test_training_loss_weighs_clips_by_their_label() -> None:
     each = clip_loss(logits, labels)
     expected = (2 * each[0] + 5 * each[1] + 5 * each[2]) / 12
     weights = torch.tensor([2.0, 3.0, 5.0])
-    torch.testing.assert_close(training_loss(logits, labels, cells, class_weights=weights), expected)
+    torch.testing.assert_close(mean_loss(logits, labels, cells, class_weights=weights), expected)
+    _, sum_of_weights = training_loss(logits, labels, cells, class_weights=weights)
+    assert sum_of_weights == 12
 
 
 def test_training_loss_hands_on_the_weight_of_positives() -> None:
     logits, cells = random_logits(1, 1, 1, 2), torch.tensor([[[0, 1]]])
-    loss = training_loss(logits, torch.tensor([1]), cells, positive_weight=4.0)
+    loss, weight = training_loss(logits, torch.tensor([1]), cells, positive_weight=4.0)
     torch.testing.assert_close(loss, cell_loss(logits, cells, 4.0)[0])
+    assert weight == 1
 
 
 def test_a_batch_of_classes_that_do_not_count_is_no_nan() -> None:
     """A class may occur in validation alone."""
-    loss = training_loss(random_logits(1, 3, 1, 2), torch.tensor([2]), UNKNOWN, class_weights=torch.tensor([1.0, 1, 0]))
-    assert loss.item() == 0
+    weights = torch.tensor([1.0, 1, 0])
+    loss, weight = training_loss(random_logits(1, 3, 1, 2), torch.tensor([2]), UNKNOWN, class_weights=weights)
+    assert loss == 0 and weight == 0
+
+
+@given(st.integers(0, 1000), st.integers(1, 6), st.integers(0, 6))
+def test_sums_and_weights_of_parts_add_up_to_those_of_the_whole(seed: int, batch: int, cut: int) -> None:
+    logits, cells = random_logits(batch, 3, 2, 2, seed=seed), random_cells(batch, 2, 2, classes=3, seed=seed)
+    cells[::2] = -1
+    labels = random_cells(batch, classes=3, seed=seed).clamp(min=0)
+    options: dict[str, Any] = {"class_weights": torch.tensor([0.5, 2.0, 3.0]), "positive_weight": 1.7}
+    parts = [
+        training_loss(logits[part], labels[part], cells[part], **options) for part in (slice(cut), slice(cut, None))
+    ]
+    whole = training_loss(logits, labels, cells, **options)
+    for i in range(2):
+        torch.testing.assert_close(parts[0][i] + parts[1][i], whole[i])
 
 
 def test_half_precision_is_summed_in_float32() -> None:
     logits, labels = random_logits(2, 1, 1, 2), torch.tensor([0, 1])
-    loss = training_loss(logits.bfloat16(), labels, UNKNOWN.expand(2, -1, -1))
-    assert loss.dtype == torch.float32
-    expected = training_loss(logits.bfloat16().float(), labels, UNKNOWN.expand(2, -1, -1))
+    loss, weight = training_loss(logits.bfloat16(), labels, UNKNOWN.expand(2, -1, -1))
+    assert loss.dtype == weight.dtype == torch.float32
+    expected, _ = training_loss(logits.bfloat16().float(), labels, UNKNOWN.expand(2, -1, -1))
     torch.testing.assert_close(loss, expected)
 
 

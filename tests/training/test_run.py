@@ -24,7 +24,9 @@ from convlstm.config import TrainConfig, config_from_dict, config_to_dict
 from convlstm.errors import CheckpointError, ConfigError, DataError, TrainingError
 from convlstm.inference.predictor import Predictor
 from convlstm.models.checkpoint import content_digest, load_checkpoint, save_checkpoint
-from convlstm.training.run import TrainResult, make_run_folder, resolve_precision, resume, train
+from convlstm.training.processes import resolve_precision
+from convlstm.training.run import TrainResult, resume, train
+from convlstm.training.run_folder import make_run_folder
 from convlstm.utils.callbacks import checkpoint as checkpoint_callback
 from convlstm.utils.callbacks.base import TrainerState
 from convlstm.utils.callbacks.early_stopping import EarlyStopping
@@ -100,11 +102,11 @@ def run(shared_root: Path, tmp_path: Path) -> Train:
 
 
 def digest_of(path: Path) -> str:
-    """Of all that a checkpoint holds but the seconds that epochs took."""
+    """Of all that a checkpoint holds but the time that epochs took."""
     checkpoint = load_checkpoint(path)
     if checkpoint.training is None:
         return checkpoint.digest
-    history = [{**row, "seconds": 0.0} for row in checkpoint.training["history"]]
+    history = [{**row, "seconds": 0.0, "data_wait": 0.0} for row in checkpoint.training["history"]]
     content = {**vars(checkpoint), "digest": "", "model": str(checkpoint.model)}
     return content_digest({**content, "training": {**checkpoint.training, "history": history}})
 
@@ -150,6 +152,7 @@ def test_a_run_holds_what_the_design_names(shared_root: Path, run: Train) -> Non
     pictures = {name for name in names if name.startswith("reports/epoch_002/heatmaps/")}
     assert len(events) == 1 and len(pictures) >= 1
     assert names - events - pictures == {
+        ".lock",
         "args.yaml",
         "results.csv",
         "results.png",
@@ -222,7 +225,7 @@ def test_stopped_and_resumed_equals_never_stopped(
 
 def rows_without_seconds(result: TrainResult) -> list[str]:
     text = (result.run_folder / "results.csv").read_text()
-    return [line.rpartition(",")[0] for line in text.splitlines()]
+    return [line.rsplit(",", 2)[0] for line in text.splitlines()]
 
 
 def test_stopped_twice(run: Train, never_stopped: Train, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -280,12 +283,14 @@ def test_killed_at_once_and_resumed_equals_never_stopped(shared_root: Path, run:
     assert digests(resume(tmp_path / "killed" / "exp")) == digests(whole)
 
 
-def test_nothing_to_resume(run: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_to_resume(run: Train, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"none: nothing to resume: no run folder with args\.yaml"):
         resume(tmp_path / "none")
-    early = stopped_run(run, monkeypatch, step=1)
+    empty = run().run_folder
+    for path in (empty / "weights").iterdir():
+        path.unlink()
     with pytest.raises(TrainingError, match=r"nothing to resume: no weights/last\.pth; start the training anew"):
-        resume(early)
+        resume(empty)
     done = run()
     message = "nothing to resume: all 2 epochs are done; raise --epochs to go on"
     with pytest.raises(TrainingError, match=message):
@@ -355,7 +360,7 @@ def test_a_loss_that_is_not_a_number_leaves_finite_weights(run: Train, monkeypat
     monkeypatch.setattr(ProgressLog, "on_step_start", spoil)
     with pytest.raises(TrainingError, match="the loss is nan at epoch 2, step 5: lower lr") as caught:
         run(epochs=3)
-    weights = Path(str(caught.value).partition("the checkpoints in ")[2].partition(" are those")[0])
+    weights = Path(str(caught.value).partition("the checkpoints in ")[2].partition(" are from")[0])
     for name in ("best.pth", "last.pth"):
         checkpoint = load_checkpoint(weights / name)
         assert all(bool(torch.isfinite(tensor).all()) for tensor in checkpoint.weights.values())

@@ -19,8 +19,9 @@ from convlstm.training.losses import training_loss
 from convlstm.training.trainer import Trainer
 from convlstm.utils.callbacks.base import Callback, TrainerState
 from convlstm.utils.callbacks.ema import EMA
-from convlstm.utils.data.dataset import WindowDataset, open_sequences
+from convlstm.utils.data.dataset import WindowDataset
 from convlstm.utils.data.manifest import ManifestRow
+from convlstm.utils.data.sequences import open_sequences
 
 TYPES = ("static", "dynamic", "static", "dynamic")
 
@@ -48,6 +49,7 @@ def make_config(data_root: Path, **settings: Any) -> TrainConfig:
         "epochs": 2,
         "batch_size": 3,
         "num_workers": 0,
+        "augment": False,
         "device": "cpu",
         "precision": "32-true",
     }
@@ -96,7 +98,7 @@ class Recorder(Callback):
         self._note("step_end", trainer)
 
     def on_epoch_end(self, trainer: TrainerState, row: dict[str, float], evaluation: Evaluation) -> None:
-        assert len(evaluation.predictions) == len(trainer.val_data) and row["epoch"] == trainer.epoch
+        assert len(evaluation) == len(trainer.val_data) and row["epoch"] == trainer.epoch
         trainer.should_stop = trainer.epoch >= self.stop_after
         self._note("epoch_end", trainer)
 
@@ -145,14 +147,17 @@ def test_a_callback_ends_the_run(data_root: Path) -> None:
 def test_losses_are_means_over_windows_not_over_batches(data_root: Path) -> None:
     trainer = make_trainer(data_root, lr=1e-12, epochs=1)
     trainer.fit()
-    train, val = (trainer.train_batches, trainer.val_batches)
-    for batches, name in ((train, "train_loss"), (val, "val_loss")):
-        losses, count = 0.0, 0
-        for batch in batches:
+    for batches, name in ((trainer.train_batches, "train_loss"), (trainer.val_batches, "val_loss")):
+        losses, count = 0.0, 0.0
+        for window in (window for batch in batches for window in batch.ids.tolist()):
+            data = trainer.val_data if name == "val_loss" else batches.dataset
+            batch = data[window]
             with torch.inference_mode():
-                logits = trainer.model.logits(batch.clips.permute(0, 1, 4, 2, 3), trainer.num_context)
-            losses += float(training_loss(logits, batch.labels, batch.cells)) * len(batch)
-            count += len(batch)
+                logits = trainer.model.window_logits(
+                    batch.frames.permute(0, 3, 1, 2), batch.encode, batch.lagged, batch.windows
+                )
+            losses += float(training_loss(logits, batch.labels, batch.cell_targets(0.02))[0])
+            count += 1
         assert count == 8
         assert trainer.history[0][name] == pytest.approx(losses / count, rel=1e-5)
 
@@ -235,7 +240,7 @@ def test_state_comes_back_whole(data_root: Path) -> None:
     for key, values in first.optimizer.state_dict()["state"].items():
         for name, value in values.items():
             assert torch.equal(value, second.optimizer.state_dict()["state"][key][name])
-    assert torch.equal(state["rng"], torch.get_rng_state())
+    assert torch.equal(state["random"]["torch"], torch.get_rng_state())
 
 
 def copy_with_damage(data_root: Path, target: Path, damaged: Sequence[str]) -> Path:

@@ -34,12 +34,18 @@ class TrainerState(Protocol):
     def training_state(self) -> dict[str, Any]:
         """All that a resumed run needs, as tensors and plain values."""
 
+    def resumable_state(self) -> dict[str, Any]:
+        """The same, also while an epoch is being finished: then from before that began."""
+
 
 class Callback:
     """Does nothing at every moment; override what you need.
 
     `state_dict` goes into `last.pth` under the class's name and comes back before `on_fit_start` of a resumed run.
+    `only_first_process` is for callbacks that write files or to the terminal.
     """
+
+    only_first_process = False
 
     def on_fit_start(self, trainer: TrainerState) -> None:
         """Before the first epoch of this process."""
@@ -52,6 +58,9 @@ class Callback:
 
     def on_epoch_end(self, trainer: TrainerState, row: dict[str, float], evaluation: Evaluation) -> None:
         """After validation; `row` is the epoch's line in results.csv, `trainer.epoch` counts the epoch already."""
+
+    def on_interrupt(self, trainer: TrainerState) -> None:
+        """A signal, a lack of memory or a dead loader process ends the run, at any moment between two steps."""
 
     def on_fit_end(self, trainer: TrainerState) -> None:
         """After the last epoch, or early stopping, or an error."""

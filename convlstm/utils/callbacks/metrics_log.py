@@ -1,5 +1,6 @@
 """`results.csv`, `results.png` and TensorBoard events."""
 
+import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,9 +11,13 @@ from convlstm.evaluation.evaluate import Evaluation
 from convlstm.report.plots import training_curves
 from convlstm.utils.callbacks.base import Callback, TrainerState
 
+logger = logging.getLogger(__name__)
+
 
 class MetricsLog(Callback):
     """A row per epoch, appended and flushed; the picture is drawn anew after every epoch."""
+
+    only_first_process = True
 
     def __init__(self, folder: Path, *, tensorboard: bool) -> None:
         self.path = folder / "results.csv"
@@ -45,7 +50,10 @@ class MetricsLog(Callback):
     def on_fit_end(self, trainer: TrainerState) -> None:
         """Close the event file."""
         if self._writer is not None:
-            self._writer.close()
+            try:
+                self._writer.close()
+            except OSError as error:  # what ended the run is said elsewhere, and must not be hidden by this
+                logger.warning("TensorBoard events are incomplete: %s", error.strerror)
 
 
 def _csv_text(rows: Sequence[dict[str, float]]) -> str:

@@ -12,6 +12,8 @@ logger = logging.getLogger(__name__)
 class ProgressLog(Callback):
     """A bar per epoch, and a line at its end."""
 
+    only_first_process = True
+
     def __init__(self) -> None:
         self._bar: Progress | None = None
 

@@ -11,6 +11,8 @@ from convlstm.utils.callbacks.base import Callback, TrainerState
 class ReportWriter(Callback):
     """A report every `interval` epochs and after the last one; `latest` is the newest."""
 
+    only_first_process = True
+
     def __init__(self, folder: Path, interval: int) -> None:
         self.folder = folder
         self.interval = interval

@@ -1,53 +1,90 @@
-"""Decoded, resized frames in memory, so that no frame is decoded again for every window and epoch.
-
-Loader processes are forked after filling and share the memory.
-"""
+"""Resized frames and mask shares that are kept, so that no frame is decoded again for every window and epoch."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
-from convlstm.clips import resize_frame
-from convlstm.errors import ConfigError, DataError
+import numpy as np
+
+from convlstm.config import TrainConfig
+from convlstm.errors import ConfigError
 from convlstm.progress import Progress
-from convlstm.sources.base import SeekableSource, name_some
-from convlstm.types import UInt8Array
+from convlstm.types import Float16Array, UInt8Array
+from convlstm.utils.data.cache_disk import DiskCache
+from convlstm.utils.data.cache_fill import (
+    FRAME_TYPE,
+    SHARE_TYPE,
+    count_frames,
+    fill,
+    frames_shape,
+    in_threads,
+    needed_bytes,
+    row_of,
+    shares_shape,
+)
+from convlstm.utils.data.frames import FrameDecoder, FrameStore
+from convlstm.utils.data.sequences import LabelledSequence
+
+MEMINFO = Path("/proc/meminfo")
 
 
-class FrameCache:
-    """All frames of some sources, uint8 RGB (H, W, 3) of one size. Frames that do not decode are remembered as such."""
+def open_store(sequences: Sequence[LabelledSequence], config: TrainConfig) -> FrameStore:
+    """Where the dataset takes frames of these sequences from, as the setting `cache` says; filled, where it is a cache.
 
-    def __init__(self, sources: Sequence[SeekableSource], size: tuple[int, int]) -> None:
-        num_frames = sum(len(run) for source in sources for run in source.runs)
-        _check_memory(num_frames * size[0] * size[1] * 3)
-        self._frames: list[dict[int, UInt8Array]] = []
-        with Progress("caching", num_frames, "frames") as progress:
-            for source in sources:
-                frames: dict[int, UInt8Array] = {}
-                self._frames.append(frames)
-                with suppress(DataError):  # nothing decodes: every window of it says so
-                    for frame in source:
-                        frames[frame.index] = resize_frame(frame.pixels, size)
-                        progress.advance()
-        self._names = [source.name for source in sources]
-        self._reasons = [f" ({name_some(s.damage.unreadable)})" if s.damage.unreadable else "" for s in sources]
+    Raises ConfigError where memory or disk do not suffice, or `cache_dir` cannot be written.
+    """
+    if config.cache == "ram":
+        return MemoryCache(sequences, config.target_size)
+    if config.cache == "disk":
+        return DiskCache(sequences, config)
+    return FrameDecoder(sequences, config.target_size)
 
-    def read(self, source: int, indices: Sequence[int]) -> list[UInt8Array]:
-        """Frames of the source at that place. Raises DataError where one did not decode."""
-        frames = self._frames[source]
-        missing = [index for index in indices if index not in frames]
-        if missing:
-            raise DataError(f"{self._names[source]}: frame {missing[0]} does not decode{self._reasons[source]}")
-        return [frames[index] for index in indices]
+
+class MemoryCache:
+    """Keeps everything in memory, which loader processes share when they are forked after filling."""
+
+    def __init__(self, sequences: Sequence[LabelledSequence], size: tuple[int, int]) -> None:
+        _check_memory(sum(needed_bytes(sequence, size) for sequence in sequences))
+        self._size = size
+        self._runs = [sequence.source.runs for sequence in sequences]
+        with Progress("caching", sum(map(count_frames, sequences)), "frames") as progress:
+            self._kept = in_threads(self._decode, sequences, progress)
+
+    def read(self, sequence: int, span: range, frames: UInt8Array, shares: Float16Array) -> dict[int, str]:
+        """As `FrameStore.read`."""
+        all_frames, all_shares, unreadable = self._kept[sequence]
+        row = row_of(self._runs[sequence], span.start)
+        rows = slice(row, row + len(span))
+        frames[:] = all_frames[rows]
+        shares[:] = np.nan if all_shares is None else all_shares[rows]
+        return {index: unreadable[index] for index in span if index in unreadable}
+
+    def _decode(
+        self, sequence: LabelledSequence, advance: Callable[[], None]
+    ) -> tuple[UInt8Array, Float16Array | None, dict[int, str]]:
+        num_frames = count_frames(sequence)
+        frames = np.empty(frames_shape(num_frames, self._size), FRAME_TYPE)
+        shares = None
+        if sequence.masks is not None:
+            shares = np.empty(shares_shape(num_frames, self._size), SHARE_TYPE)
+        return frames, shares, fill(sequence, self._size, frames, shares, advance)
 
 
 def _check_memory(num_bytes: int) -> None:
-    try:
-        available = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (ValueError, OSError):  # not every system tells
-        return
-    if num_bytes > 0.8 * available:
+    available = _available_memory()
+    if available is not None and num_bytes > 0.8 * available:
         raise ConfigError(
             f"cache: the frames take {num_bytes / 2**30:.1f} GiB, but {available / 2**30:.1f} GiB of memory are free: "
-            "set cache to none, or target_size to less"
+            "set cache to disk or none, or target_size to less"
         )
+
+
+def _available_memory() -> int | None:
+    """Bytes that can be had; None where the system does not tell."""
+    with suppress(OSError, ValueError, KeyError):
+        values = dict(line.split(":", 1) for line in MEMINFO.read_text().splitlines())
+        return int(values["MemAvailable"].split()[0]) * 1024
+    with suppress(OSError, ValueError):  # counts memory as taken that the system would give back
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None

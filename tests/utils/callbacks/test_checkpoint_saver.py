@@ -1,3 +1,5 @@
+import math
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -5,13 +7,14 @@ from typing import Any
 import pytest
 import torch
 
-from convlstm.config import TrainConfig
-from convlstm.evaluation.evaluate import Evaluation
+from convlstm.config import ModelConfig, TrainConfig
+from convlstm.evaluation.evaluate import Evaluation, Tally
 from convlstm.models.checkpoint import load_checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
 from convlstm.utils.callbacks.checkpoint import BEST, LAST, PREVIOUS, CheckpointSaver
 
-EVALUATION = Evaluation(("static", "dynamic"), 0.5)
+NO_DATA: Any = None
+EVALUATION = Evaluation(ModelConfig(), NO_DATA, 0.5, Tally())
 
 
 class Run:
@@ -26,8 +29,19 @@ class Run:
             model=self.model,
             inference_model=self.average,
             epoch=0,
-            training_state=lambda: {"epoch": self.trainer.epoch, "weights": self.model.state_dict()},
+            step=0,
+            history=[],
+            training_state=self.state,
+            resumable_state=self.state,
         )
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "epoch": self.trainer.epoch,
+            "step": self.trainer.step,
+            "weights": self.model.state_dict(),
+            "history": list(self.trainer.history),
+        }
 
     def epoch(self, val_loss: float) -> None:
         self.trainer.epoch += 1
@@ -36,6 +50,7 @@ class Run:
                 assert model.final_classifier.bias is not None
                 model.final_classifier.bias.fill_(value)
         row = {"epoch": float(self.trainer.epoch), "val_loss": val_loss, "cell_ap": 0.5, "seconds": 3.0}
+        self.trainer.history.append(row)
         self.saver.on_epoch_end(self.trainer, row, EVALUATION)
 
     def epochs_on_disk(self) -> dict[str, int]:
@@ -102,3 +117,63 @@ def test_a_full_disk_leaves_what_was_there(run: Run, monkeypatch: pytest.MonkeyP
     monkeypatch.undo()
     assert run.epochs_on_disk() == before
     assert sorted(path.name for path in run.folder.iterdir()) == [BEST, LAST]
+
+
+def settings(run: Run, **changes: Any) -> None:
+    run.trainer.config = replace(run.trainer.config, **changes)
+
+
+def step(run: Run) -> None:
+    run.trainer.step += 1
+    run.saver.on_step_end(run.trainer, 0.1)
+
+
+def saved_step(run: Run) -> int:
+    training = load_checkpoint(run.folder / LAST).training
+    assert training is not None
+    return int(training["step"])
+
+
+def test_a_run_can_be_resumed_from_its_very_start(run: Run) -> None:
+    leftover = run.folder / f".{LAST}.{2**22 + 1}.tmp"  # of a process that is no more: Linux counts to 2**22
+    leftover.write_bytes(b"half")
+    run.saver.on_fit_start(run.trainer)
+    assert saved_step(run) == 0 and not leftover.exists()
+    run.trainer.step = 7
+    run.saver.on_fit_start(run.trainer)
+    assert saved_step(run) == 0  # what is there is not written over
+
+
+def test_last_is_saved_every_so_many_steps(run: Run) -> None:
+    settings(run, checkpoint_steps=3, checkpoint_minutes=0)
+    found = []
+    for _ in range(7):
+        step(run)
+        found.append(saved_step(run) if (run.folder / LAST).exists() else 0)
+    assert found == [0, 0, 3, 3, 3, 6, 6]
+    assert run.saver.best == math.inf and not (run.folder / BEST).exists()
+
+
+def test_last_is_saved_after_so_many_minutes(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    run.saver = CheckpointSaver(run.folder, fps=25)
+    settings(run, checkpoint_minutes=2.0)
+    step(run)
+    assert not (run.folder / LAST).exists()
+    now += 120
+    step(run)
+    assert saved_step(run) == 2
+    now += 119
+    step(run)
+    assert saved_step(run) == 2
+    settings(run, checkpoint_minutes=0.0)
+    now += 10_000
+    step(run)
+    assert saved_step(run) == 2
+
+
+def test_an_interrupted_epoch_end_is_saved_as_it_was_before(run: Run) -> None:
+    run.trainer.resumable_state = lambda: {**run.state(), "step": 41}
+    run.saver.on_interrupt(run.trainer)
+    assert saved_step(run) == 41

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
-from convlstm.evaluation.evaluate import Evaluation
+from convlstm.config import ModelConfig
+from convlstm.evaluation.evaluate import Evaluation, Tally
 from convlstm.utils.callbacks.early_stopping import EarlyStopping
 
-EVALUATION = Evaluation(("static", "dynamic"), 0.5)
+NO_DATA: Any = None
+EVALUATION = Evaluation(ModelConfig(), NO_DATA, 0.5, Tally())
 
 
 def run(callback: EarlyStopping, losses: list[float]) -> int | None:

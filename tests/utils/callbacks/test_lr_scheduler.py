@@ -5,12 +5,13 @@ from typing import Any, Literal
 import pytest
 import torch
 
-from convlstm.config import TrainConfig
-from convlstm.evaluation.evaluate import Evaluation
+from convlstm.config import ModelConfig, TrainConfig
+from convlstm.evaluation.evaluate import Evaluation, Tally
 from convlstm.utils.callbacks.lr_scheduler import LRScheduler
 
 LR = 0.1
-EVALUATION = Evaluation(("static", "dynamic"), 0.5)
+NO_DATA: Any = None
+EVALUATION = Evaluation(ModelConfig(), NO_DATA, 0.5, Tally())
 
 
 class Schedule:

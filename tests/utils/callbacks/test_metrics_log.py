@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator  # type: ignore[import-untyped]
 
-from convlstm.evaluation.evaluate import Evaluation
+from convlstm.config import ModelConfig
+from convlstm.evaluation.evaluate import Evaluation, Tally
 from convlstm.utils.callbacks.metrics_log import MetricsLog
 
-EVALUATION = Evaluation(("static", "dynamic"), 0.5)
+NO_DATA: Any = None
+EVALUATION = Evaluation(ModelConfig(), NO_DATA, 0.5, Tally())
 
 
 def make_row(epoch: int) -> dict[str, float]:

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from convlstm.evaluation.evaluate import Evaluation
+from convlstm.config import ModelConfig
+from convlstm.evaluation.evaluate import Evaluation, Tally
 from convlstm.utils.callbacks.progress import ProgressLog
 
 ROW = {"epoch": 1.0, "train_loss": 0.5, "val_loss": 0.25, "cell_ap": float("nan"), "lr": 1e-4, "seconds": 3.14}
@@ -12,6 +13,9 @@ ROW = {"epoch": 1.0, "train_loss": 0.5, "val_loss": 0.25, "cell_ap": float("nan"
 
 def make_trainer() -> Any:
     return SimpleNamespace(config=SimpleNamespace(epochs=3), epoch=0, steps_per_epoch=2, history=[])
+
+
+NO_DATA: Any = None
 
 
 def run_epoch(callback: ProgressLog, trainer: Any, evaluation: Evaluation) -> None:
@@ -25,7 +29,7 @@ def run_epoch(callback: ProgressLog, trainer: Any, evaluation: Evaluation) -> No
 
 def test_one_line_an_epoch_and_notes_once(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
-    evaluation = Evaluation(("static", "dynamic"), 0.5, damaged=["cam1: frame 3 does not decode"])
+    evaluation = Evaluation(ModelConfig(), NO_DATA, 0.5, Tally(damaged=["cam1: frame 3 does not decode"]))
     callback, trainer = ProgressLog(), make_trainer()
     for _ in range(2):
         run_epoch(callback, trainer, evaluation)
@@ -43,7 +47,7 @@ def test_long_epochs_show_the_loss_on_the_way(
 ) -> None:
     monkeypatch.setattr("convlstm.progress.SECONDS_BETWEEN_LINES", 0.0)
     caplog.set_level(logging.INFO)
-    run_epoch(ProgressLog(), make_trainer(), Evaluation(("static", "dynamic"), 0.5))
+    run_epoch(ProgressLog(), make_trainer(), Evaluation(ModelConfig(), NO_DATA, 0.5, Tally()))
     assert caplog.messages[:2] == ["epoch 1/3 loss 0.5000: 1/2 steps", "epoch 1/3 loss 0.5000: 2/2 steps"]
 
 

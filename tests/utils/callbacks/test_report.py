@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from convlstm.config import TrainConfig
-from convlstm.evaluation.evaluate import Evaluation
+from convlstm.config import ModelConfig, TrainConfig
+from convlstm.evaluation.evaluate import Evaluation, Tally
 from convlstm.utils.callbacks.report import ReportWriter
 
-EVALUATION = Evaluation(("static", "dynamic"), 0.5)
+NO_DATA: Any = None
+EVALUATION = Evaluation(ModelConfig(), NO_DATA, 0.5, Tally())
 
 
 class Data(list[int]):

@@ -1,34 +1,32 @@
-import os
-from collections.abc import Callable
+import pickle
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from PIL import Image
 
-from convlstm.clips import count_windows
-from convlstm.config import TrainConfig
+from convlstm.clips import count_windows, window_frames
+from convlstm.config import Cache, TrainConfig
 from convlstm.errors import DataError
-from convlstm.utils.data.dataset import (
-    Batch,
-    LabelledSequence,
-    Sample,
-    WindowDataset,
-    cell_targets,
-    collate,
-    open_sequences,
-)
+from convlstm.utils.data.batch import Batch
+from convlstm.utils.data.dataset import Stretch, WindowDataset
 from convlstm.utils.data.manifest import ManifestRow
+from convlstm.utils.data.sequences import LabelledSequence, open_sequences
 
 Pixels = NDArray[np.uint8]
 WriteFolder = Callable[..., Path]
+MakeDataset = Callable[[TrainConfig, Sequence[Sequence[int]]], WindowDataset]
+FrameName = tuple[int, int]
+"""Sequence and index."""
 
 CONFIG = TrainConfig(
     stem="motion", lags=(1, 3), seq_length=4, stride=2, target_size=(32, 64), batch_size=2, mask_min_share=0.25
@@ -63,10 +61,11 @@ def numbers(dataset: WindowDataset, window: int) -> list[int]:
     return dataset.read_clip(window)[:, 0, 0, 0].tolist()
 
 
-def sample_of(dataset: WindowDataset, window: int) -> Sample:
-    sample = dataset[window]
-    assert isinstance(sample, Sample)
-    return sample
+def cells_of(dataset: WindowDataset, window: int) -> list[list[int]]:
+    targets = dataset[window].cell_targets(dataset.config.mask_min_share)
+    assert targets.dtype == torch.int64 and targets.shape == (1, 1, 2)
+    cells: list[list[int]] = targets[0].tolist()
+    return cells
 
 
 def write_masks(folder: Path, masks: list[Pixels]) -> None:
@@ -88,7 +87,7 @@ def test_windows_lie_between_gaps(tmp_path: Path, write_folder: WriteFolder) -> 
     present = [*range(7), *range(8, 11), *range(12, 17)]
     write_folder(tmp_path / "a", numbered(15), [f"f_{number:03d}.png" for number in present])
     dataset = dataset_of(config_for(tmp_path), row("a"))
-    assert [(place.start, place.run) for place in dataset.windows] == [
+    assert [(place.start, place.run) for place in map(dataset.place, range(len(dataset)))] == [
         (0, range(7)),
         (2, range(7)),
         (12, range(12, 17)),
@@ -127,34 +126,48 @@ def test_the_rgb_stem_takes_no_context(tmp_path: Path, write_folder: WriteFolder
     assert numbers(dataset, 1) == [2, 3, 4, 5]
 
 
-def test_a_sample_and_a_batch_have_the_shapes_they_promise(tmp_path: Path, write_folder: WriteFolder) -> None:
-    write_folder(tmp_path / "a", [np.zeros((50, 70, 3), dtype=np.uint8)] * 6)
-    dataset = dataset_of(config_for(tmp_path), row("a", "static"))
-    sample = sample_of(dataset, 1)
-    assert sample.clip.shape == (7, 32, 64, 3) and sample.clip.dtype == torch.uint8
-    assert sample.cells.shape == (1, 2) and sample.cells.dtype == torch.int64
-    assert (sample.label, sample.window) == (0, 1)
-    batch = collate([dataset[0], sample])
-    assert batch.clips.shape == (2, 7, 32, 64, 3) and batch.cells.shape == (2, 1, 2)
-    assert batch.labels.tolist() == [0, 0] and batch.windows.tolist() == [0, 1] and len(batch) == 2
-    assert batch.damaged == ()
+def test_a_batch_has_the_shapes_it_promises(tmp_path: Path, write_folder: WriteFolder) -> None:
+    for name in ("a", "b"):
+        write_folder(tmp_path / name, [np.zeros((50, 70, 3), dtype=np.uint8)] * 8)
+    dataset = dataset_of(config_for(tmp_path), row("a"), row("b", "static"))
+    assert len(dataset) == 6
+    batch = dataset.__getitems__([dataset.stretch(range(1, 3), 77), dataset.stretch(range(3, 4), 88)])
+    assert batch.frames.shape == (12, 32, 64, 3) and batch.frames.dtype == torch.uint8
+    assert batch.shares.shape == (12, 4, 8) and batch.shares.dtype == torch.float16
+    assert batch.unreadable.tolist() == [False] * 12 and batch.damaged == ()
+    assert batch.encode.tolist() == [2, 3, 4, 5, 6, 7, 8, 9, 10, 11]  # frames 2-7 of the first, 0-3 of the second
+    assert batch.lagged.tolist()[:3] == [[1, 0], [2, 0], [3, 1]] and batch.lagged.shape == (10, 2)
+    assert batch.windows.tolist() == [[0, 1, 2, 3], [2, 3, 4, 5], [6, 7, 8, 9]]
+    assert batch.labels.tolist() == [1, 1, 0] and batch.ids.tolist() == [1, 2, 3] and len(batch) == 3
+    assert batch.bounds == (0, 8, 12) and batch.seeds == (77, 88)
+    assert batch.num_carried == batch.num_carried_frames == 0
 
 
-def test_videos_are_sequences_too(
+def test_one_window_is_a_batch_too(tmp_path: Path, write_folder: WriteFolder) -> None:
+    write_folder(tmp_path / "a", numbered(10))
+    batch = dataset_of(config_for(tmp_path), row("a"))[1]
+    assert batch.ids.tolist() == [1] and batch.seeds == (0,)
+    assert batch.frames[:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert batch.frames[batch.encode[batch.windows[0]], 0, 0, 0].tolist() == [2, 3, 4, 5]
+
+
+def test_a_part_without_windows_is_empty(tmp_path: Path, write_folder: WriteFolder) -> None:
+    """Some processes get one at the end of an epoch."""
+    write_folder(tmp_path / "a", numbered(4))
+    batch = dataset_of(config_for(tmp_path), row("a")).__getitems__([])
+    assert len(batch) == 0 and batch.bounds == (0,) and batch.seeds == () == batch.damaged
+    shapes = (batch.frames.shape, batch.shares.shape, batch.encode.shape, batch.lagged.shape, batch.windows.shape)
+    assert shapes == ((0, 32, 64, 3), (0, 4, 8), (0,), (0, 2), (0, 4))
+    assert len(batch.readable()) == 0 and batch.cell_targets(0.1).shape == (0, 1, 2)
+
+
+def test_windows_of_videos(
     tmp_path: Path, make_frames: Callable[..., list[Pixels]], write_video: Callable[..., Path]
 ) -> None:
     frames = make_frames(8, 32, 64)
     write_video(tmp_path / "clip.mkv", frames, codec="ffv1", pix_fmt="bgr0", fps=10)
-    (sequence,) = opened(config_for(tmp_path), row("clip.mkv"))
-    dataset = WindowDataset([sequence], config_for(tmp_path))
-    assert sequence.fps == 10 and sequence.masks is None
+    dataset = dataset_of(config_for(tmp_path), row("clip.mkv"))
     np.testing.assert_array_equal(dataset.read_clip(1).numpy(), np.stack([frames[i] for i in (0, 0, 1, 2, 3, 4, 5)]))
-
-
-def test_the_frame_rate_is_that_of_the_manifest_or_the_setting(tmp_path: Path, write_folder: WriteFolder) -> None:
-    write_folder(tmp_path / "a", numbered(4))
-    first, second = opened(config_for(tmp_path, fps=12.0), row("a", fps=50.0), row("a"))
-    assert (first.fps, second.fps) == (50.0, 12.0)
 
 
 def test_masks_become_cell_targets(tmp_path: Path, write_folder: WriteFolder) -> None:
@@ -163,7 +176,7 @@ def test_masks_become_cell_targets(tmp_path: Path, write_folder: WriteFolder) ->
     shares = [(0, 0), (257, 0), (0, 256), (0, 0), (1, 0), (0, 0), (0, 0), (0, 300), *[(0, 0)] * 4]
     write_masks(tmp_path / "a" / "masks", [mask(*share) for share in shares])
     dataset = dataset_of(config_for(tmp_path), row("a"))
-    found = [sample_of(dataset, window).cells.tolist() for window in range(len(dataset))]
+    found = [cells_of(dataset, window) for window in range(len(dataset))]
     assert found == [[[1, -1]], [[-1, -1]], [[-1, 1]], [[0, 1]], [[0, 0]]]
 
 
@@ -171,14 +184,14 @@ def test_context_frames_have_no_say_in_cell_targets(tmp_path: Path, write_folder
     write_folder(tmp_path / "a", numbered(6))
     write_masks(tmp_path / "a" / "masks", [mask(1024, 1024)] * 2 + [mask()] * 4)
     dataset = dataset_of(config_for(tmp_path), row("a"))
-    assert sample_of(dataset, 1).cells.tolist() == [[0, 0]]
+    assert cells_of(dataset, 1) == [[0, 0]]
 
 
 def test_masks_of_another_size_cover_the_same_cells(tmp_path: Path, write_folder: WriteFolder) -> None:
     write_folder(tmp_path / "a", numbered(4))
     large = np.kron(mask(0, 1024), np.ones((3, 5), dtype=np.uint8))
     write_masks(tmp_path / "a" / "masks", [large.astype(np.uint8)] * 4)
-    assert sample_of(dataset_of(config_for(tmp_path), row("a")), 0).cells.tolist() == [[0, 1]]
+    assert cells_of(dataset_of(config_for(tmp_path), row("a")), 0) == [[0, 1]]
 
 
 def test_masks_of_a_third_class_carry_its_index(tmp_path: Path, write_folder: WriteFolder) -> None:
@@ -187,8 +200,8 @@ def test_masks_of_a_third_class_carry_its_index(tmp_path: Path, write_folder: Wr
         write_folder(tmp_path / name, numbered(4))
         write_masks(tmp_path / name / "masks", [mask(1024, 0)] * 4)
     dataset = dataset_of(config, row("third", "negative"), row("first", "static"))
-    assert sample_of(dataset, 0).cells.tolist() == [[2, 0]]
-    assert sample_of(dataset, 1).cells.tolist() == [[1, 0]]
+    assert cells_of(dataset, 0) == [[2, 0]]
+    assert cells_of(dataset, 1) == [[1, 0]]
 
 
 def test_without_masks_static_is_known_only_where_others_have_masks(tmp_path: Path, write_folder: WriteFolder) -> None:
@@ -198,70 +211,10 @@ def test_without_masks_static_is_known_only_where_others_have_masks(tmp_path: Pa
     config = config_for(tmp_path)
     bare = dataset_of(config, row("still", "static"), row("moving"))
     assert not bare.has_masks
-    assert [sample_of(bare, window).cells.tolist() for window in (0, 1)] == [[[-1, -1]], [[-1, -1]]]
+    assert [cells_of(bare, window) for window in (0, 1)] == [[[-1, -1]], [[-1, -1]]]
     mixed = dataset_of(config, row("still", "static"), row("moving"), row("masked"))
     assert mixed.has_masks
-    assert [sample_of(mixed, window).cells.tolist() for window in range(3)] == [[[0, 0]], [[-1, -1]], [[1, 0]]]
-
-
-@given(arrays(np.float32, (2, 3), elements=st.floats(0, 1, width=32)), st.integers(1, 5), st.floats(0, 0.9))
-def test_cell_targets_by_definition(share: NDArray[np.float32], class_index: int, min_share: float) -> None:
-    targets = cell_targets(share, class_index, min_share)
-    assert targets.dtype == np.int64
-    for value, target in zip(share.ravel().tolist(), targets.ravel().tolist(), strict=True):
-        expected = 0 if value == 0 else class_index if value > np.float32(min_share) else -1
-        assert target == expected
-
-
-def test_missing_masks_are_named_and_the_sequence_left_out(tmp_path: Path, write_folder: WriteFolder) -> None:
-    for name in ("a", "b"):
-        write_folder(tmp_path / name, numbered(5))
-    write_masks(tmp_path / "a" / "masks", [mask()] * 3)
-    sequences, left_out = open_sequences([row("a"), row("b")], config_for(tmp_path))
-    assert [sequence.row.folder_name for sequence in sequences] == ["b"]
-    assert left_out == [
-        f"{tmp_path}/a/masks: 2 of 5 masks missing (frame_000003.png, frame_000004.png): "
-        "add them, black where nothing moves, or remove the folder"
-    ]
-
-
-@pytest.mark.parametrize("what", ["a/frame_000002.png", "a/masks", "a/masks/frame_000002.png"])
-def test_links_that_leave_the_root_are_refused(tmp_path: Path, write_folder: WriteFolder, what: str) -> None:
-    root = tmp_path / "data"
-    write_folder(root / "a", numbered(4))
-    write_masks(root / "a" / "masks", [mask()] * 4)
-    outside = tmp_path / "outside" / what
-    outside.parent.mkdir(parents=True)
-    (root / what).rename(outside)
-    (root / what).symlink_to(outside)
-    sequences, left_out = open_sequences([row("a")], config_for(root))
-    assert not sequences
-    assert left_out == [f"{root}/{what}: a link that leaves data_root: copy the file instead"]
-
-
-def test_links_inside_the_root_are_followed(tmp_path: Path, write_folder: WriteFolder) -> None:
-    write_folder(tmp_path / "a", numbered(4))
-    write_folder(tmp_path / "b", numbered(3))
-    (tmp_path / "b" / "frame_000003.png").symlink_to("../a/frame_000000.png")
-    assert numbers(dataset_of(config_for(tmp_path, stem="rgb"), row("b")), 0) == [0, 1, 2, 0]
-
-
-def test_a_short_sequence_is_an_error_with_both_numbers(tmp_path: Path, write_folder: WriteFolder) -> None:
-    write_folder(tmp_path / "a", numbered(3))
-    expected = (
-        "^a: 3 consecutive frames, but a window needs 4: "
-        "set short_sequences to skip or repeat_last, or lower seq_length$"
-    )
-    with pytest.raises(DataError, match=expected):
-        open_sequences([row("a")], config_for(tmp_path))
-
-
-def test_a_short_sequence_can_be_left_out_by_name(tmp_path: Path, write_folder: WriteFolder) -> None:
-    write_folder(tmp_path / "a", numbered(3))
-    write_folder(tmp_path / "b", numbered(4))
-    sequences, left_out = open_sequences([row("a"), row("b")], config_for(tmp_path, short_sequences="skip"))
-    assert [sequence.row.folder_name for sequence in sequences] == ["b"]
-    assert len(left_out) == 1 and left_out[0].startswith("a: 3 consecutive frames, but a window needs 4")
+    assert [cells_of(mixed, window) for window in range(3)] == [[[0, 0]], [[-1, -1]], [[1, 0]]]
 
 
 def test_a_short_sequence_can_be_padded_by_its_last_frame(tmp_path: Path, write_folder: WriteFolder) -> None:
@@ -270,17 +223,7 @@ def test_a_short_sequence_can_be_padded_by_its_last_frame(tmp_path: Path, write_
     dataset = dataset_of(config_for(tmp_path, short_sequences="repeat_last"), row("a"))
     assert len(dataset) == 1
     assert numbers(dataset, 0) == [0, 0, 0, 0, 1, 2, 2]
-    assert sample_of(dataset, 0).cells.tolist() == [[1, 0]]
-
-
-@pytest.mark.parametrize("policy", ["skip", "repeat_last"])
-def test_several_short_stretches_are_never_padded_and_never_lost_in_silence(
-    tmp_path: Path, write_folder: WriteFolder, policy: str
-) -> None:
-    write_folder(tmp_path / "a", numbered(6), [f"f_{number:03d}.png" for number in (0, 1, 2, 7, 8, 9)])
-    sequences, left_out = open_sequences([row("a")], config_for(tmp_path, short_sequences=policy))
-    assert not sequences
-    assert len(left_out) == 1 and left_out[0].startswith("a: 3 consecutive frames, but a window needs 4")
+    assert cells_of(dataset, 0) == [[1, 0]]
 
 
 def damage(path: Path) -> None:
@@ -288,15 +231,44 @@ def damage(path: Path) -> None:
 
 
 def test_an_unreadable_frame_costs_its_windows_only(tmp_path: Path, write_folder: WriteFolder) -> None:
-    write_folder(tmp_path / "a", numbered(12))
+    write_folder(tmp_path / "a", numbered(12, first=1))
     damage(tmp_path / "a" / "frame_000009.png")
     dataset = dataset_of(config_for(tmp_path, stem="rgb"), row("a"))
-    samples = [dataset[window] for window in range(len(dataset))]
-    assert [isinstance(sample, str) for sample in samples] == [False, False, False, True, True]
-    assert str(samples[3]).startswith(f"{tmp_path}/a/frame_000009.png: ")
-    batch = collate(samples)
-    assert batch.windows.tolist() == [0, 1, 2] and batch.clips.shape[0] == 3
-    assert batch.damaged == (samples[3], samples[4])
+    batch = dataset.__getitems__([dataset.stretch(range(1, 2)), dataset.stretch(range(2, 5))])
+    assert batch.ids.tolist() == [1, 2, 3, 4] and batch.readable().ids.tolist() == [1, 2]
+    assert batch.unreadable.nonzero().flatten().tolist() == [4 + 9 - 4]
+    assert batch.frames[:, 0, 0, 0].tolist() == [3, 4, 5, 6, 5, 6, 7, 8, 9, 0, 11, 12]
+    (reason,) = batch.damaged
+    assert reason.startswith(f"{tmp_path}/a/frame_000009.png: ")
+    assert len(dataset[4].readable()) == 0
+    with pytest.raises(DataError) as caught:
+        dataset.read_clip(4)
+    assert str(caught.value) == reason
+    assert numbers(dataset, 2) == [5, 6, 7, 8]
+
+
+def test_what_several_windows_cannot_read_is_named_once(tmp_path: Path, write_folder: WriteFolder) -> None:
+    write_folder(tmp_path / "a", numbered(12))
+    for name in ("frame_000009.png", "frame_000004.png"):
+        damage(tmp_path / "a" / name)
+    dataset = dataset_of(config_for(tmp_path), row("a"))
+    batch = dataset.__getitems__([dataset.stretch(range(window, window + 1)) for window in range(len(dataset))])
+    assert [Path(reason.split(": ")[0]).name for reason in batch.damaged] == ["frame_000004.png", "frame_000009.png"]
+    assert int(batch.unreadable.sum()) == 5  # 4 in windows 1 and 2 and before 3, 9 in 3 and 4
+    assert batch.readable().ids.tolist() == [0]
+
+
+def test_a_window_is_left_out_where_its_lags_reach_an_unreadable_frame(
+    tmp_path: Path, write_folder: WriteFolder
+) -> None:
+    """Windows 2-3, 3-4, ..., with a lag of 4: those that hold frame 5, and those that hold 9; 7 only loads it."""
+    write_folder(tmp_path / "a", numbered(14))
+    damage(tmp_path / "a" / "frame_000005.png")
+    dataset = dataset_of(config_for(tmp_path, lags=(4,), seq_length=2, stride=1), row("a"))
+    batch = dataset.__getitems__([dataset.stretch(range(2, 13))])
+    assert batch.readable().ids.tolist() == [2, 3, 6, 7, 10, 11, 12]
+    readable = [window for window in range(2, 13) if len(dataset[window].readable())]
+    assert readable == [2, 3, 6, 7, 10, 11, 12]
 
 
 def test_an_unreadable_mask_costs_its_windows_only(tmp_path: Path, write_folder: WriteFolder) -> None:
@@ -304,49 +276,27 @@ def test_an_unreadable_mask_costs_its_windows_only(tmp_path: Path, write_folder:
     write_masks(tmp_path / "a" / "masks", [mask()] * 6)
     damage(tmp_path / "a" / "masks" / "frame_000005.png")
     dataset = dataset_of(config_for(tmp_path), row("a"))
-    assert isinstance(dataset[0], Sample)
-    assert str(dataset[1]).startswith(f"{tmp_path}/a/masks/frame_000005.png: ")
+    assert len(dataset[0].readable()) == 1 and dataset[0].damaged == ()
+    assert len(dataset[1].readable()) == 0
+    assert dataset[1].damaged[0].startswith(f"{tmp_path}/a/masks/frame_000005.png: ")
 
 
-def test_a_batch_of_nothing_readable_is_empty() -> None:
-    batch = collate(["a: broken", "b: broken"])
-    assert len(batch) == 0 and batch.clips.numel() == batch.cells.numel() == batch.windows.numel() == 0
-    assert batch.damaged == ("a: broken", "b: broken")
+def assert_equal_batches(first: Batch, second: Batch) -> None:
+    for name, value in vars(first).items():
+        other = getattr(second, name)
+        if isinstance(value, torch.Tensor):
+            torch.testing.assert_close(other, value, rtol=0, atol=0, equal_nan=True)
+        else:
+            assert other == value
 
 
-def test_what_cannot_be_opened_is_left_out_and_named(
-    tmp_path: Path, write_folder: WriteFolder, write_video: Callable[..., Path]
-) -> None:
-    write_folder(tmp_path / "good", numbered(4))
-    write_folder(tmp_path / "two", numbered(4), ["a_1.png", "a_2.png", "b_1.png", "b_2.png"])
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "text.mp4").write_text("no video")
-    whole = write_video(tmp_path / "whole.mkv", numbered(10)).read_bytes()
-    (tmp_path / "header.mkv").write_bytes(whole[: whole.index(b"\x1f\x43\xb6\x75") + 12])  # into its first cluster
-    names = ["two", "empty", "text.mp4", "header.mkv", "nowhere", "x" * 300, "good"]
-    sequences, left_out = open_sequences([row(name) for name in names], config_for(tmp_path))
-    assert [sequence.row.folder_name for sequence in sequences] == ["good"]
-    assert left_out[0].startswith(f"{tmp_path}/two: two numberings in one folder, ")
-    assert [line.removeprefix(f"{tmp_path}/") for line in left_out[1:5]] == [
-        "empty: no images in this folder; known are .bmp, .jpeg, .jpg, .png, .tif, .tiff, .webp",
-        "text.mp4: cannot be opened as a video: Invalid data found when processing input",
-        "header.mkv: no frames with a presentation time",
-        "nowhere: no such file or folder",
-    ]
-    assert "File name too long" in left_out[5]
-
-
-def assert_equal_samples(first: Sample | str, second: Sample | str) -> None:
-    assert isinstance(first, Sample) and isinstance(second, Sample)
-    assert torch.equal(first.clip, second.clip) and torch.equal(first.cells, second.cells)
-    assert (first.label, first.window) == (second.label, second.window)
-
-
-def test_frames_from_memory_are_those_from_disk(
+@pytest.mark.parametrize("cache", ["ram", "disk"])
+def test_frames_that_are_kept_are_those_of_the_files(
     tmp_path: Path,
     make_frames: Callable[..., list[Pixels]],
     write_folder: WriteFolder,
     write_video: Callable[..., Path],
+    cache: Cache,
 ) -> None:
     frames = make_frames(9, 48, 80)
     write_folder(tmp_path / "a", frames, [f"f_{number:03d}.png" for number in (*range(5), *range(6, 10))])
@@ -355,41 +305,155 @@ def test_frames_from_memory_are_those_from_disk(
         Image.fromarray(mask(500, 3)).save(tmp_path / "a" / "masks" / name.name)
     write_video(tmp_path / "v.mp4", frames)
     rows = row("a"), row("v.mp4", "static")
-    plain, cached = (dataset_of(config_for(tmp_path, cache=cache), *rows) for cache in ("none", "ram"))
+    plain, cached = (dataset_of(config_for(tmp_path, cache=kind), *rows) for kind in ("none", cache))
     (tmp_path / "v.mp4").rename(tmp_path / "away.mp4")
     assert len(plain) == len(cached) == 5
     with pytest.raises(DataError):
         plain.read_clip(4)
+    from_memory = [cached[window] for window in range(5)]
     (tmp_path / "away.mp4").rename(tmp_path / "v.mp4")
-    for window in range(len(plain)):
-        assert_equal_samples(plain[window], cached[window])
+    for window in range(5):
+        assert_equal_batches(plain[window], from_memory[window])
 
 
-def test_batches_can_be_changed_in_place() -> None:
-    """Devices move the fields of a batch one by one."""
-    batch = collate([Sample(torch.zeros(1, 32, 32, 3, dtype=torch.uint8), 0, torch.zeros(1, 1, dtype=torch.int64), 0)])
-    batch.labels = batch.labels + 1
-    assert isinstance(batch, Batch) and batch.labels.tolist() == [1]
+@pytest.mark.pure
+def test_a_window_takes_32_bytes_where_it_is_sent_to(noise_dataset: MakeDataset) -> None:
+    config = replace(CONFIG, stride=1)
+    small, large = (pickle.dumps(noise_dataset(config, [[count + 3]])) for count in (1_000, 21_000))
+    assert len(large) - len(small) == pytest.approx(32 * 20_000, rel=0.01)
 
 
-def test_nothing_outside_the_root_is_opened(
-    tmp_path: Path, write_folder: WriteFolder, monkeypatch: pytest.MonkeyPatch
+@st.composite
+def layouts(draw: st.DrawFn) -> tuple[TrainConfig, list[list[int]]]:
+    """Settings that decide about windows, and lengths of gapless runs."""
+    config = replace(
+        CONFIG,
+        stem=draw(st.sampled_from(["rgb", "motion"])),
+        lags=tuple(draw(st.sets(st.integers(1, 7), min_size=1, max_size=3))),
+        seq_length=draw(st.integers(1, 5)),
+        stride=draw(st.integers(1, 6)),
+        target_size=(32, 32),
+    )
+    return config, draw(st.lists(st.lists(st.integers(1, 16), min_size=1, max_size=3), min_size=1, max_size=3))
+
+
+def held(dataset: WindowDataset, windows: range) -> set[FrameName]:
+    """Frames that windows consist of."""
+    return frames_with_context(dataset, windows, 0)
+
+
+def needed(dataset: WindowDataset, windows: range) -> set[FrameName]:
+    """With those that lags may reach back to."""
+    return frames_with_context(dataset, windows, dataset.num_context)
+
+
+def frames_with_context(dataset: WindowDataset, windows: range, num_context: int) -> set[FrameName]:
+    return {
+        (place.sequence, index)
+        for place in map(dataset.place, windows)
+        for index in window_frames(place.start, dataset.config.seq_length, num_context, place.run)
+    }
+
+
+def loaded(dataset: WindowDataset, stretch: Stretch) -> list[FrameName]:
+    return [(dataset.place(stretch.windows[0]).sequence, index) for index in stretch.frames]
+
+
+def in_pieces(draw: Callable[..., Any], dataset: WindowDataset) -> list[Stretch]:
+    """One of the runs of windows, cut anywhere; each piece goes on where the one before ended."""
+    run = draw(st.sampled_from(list(dataset.window_runs(range(len(dataset))))))
+    inner = draw(st.sets(st.sampled_from(run)))
+    pieces: list[Stretch] = []
+    for start, stop in pairwise([*sorted({run.start, *inner}), run.stop]):
+        pieces.append(dataset.stretch(range(start, stop), before=pieces[-1] if pieces else None))
+    return pieces
+
+
+@pytest.mark.pure
+@given(layouts(), st.data())
+def test_windows_are_cut_where_frames_are_not_shared(
+    noise_dataset: MakeDataset, layout: tuple[TrainConfig, list[list[int]]], data: st.DataObject
 ) -> None:
-    root, outside = tmp_path / "data", tmp_path / "outside"
-    write_folder(root / "a", numbered(4))
-    write_folder(outside, numbered(4))
-    (root / "a" / "frame_000004.png").symlink_to(outside / "frame_000000.png")
-    write_folder(root / "b", numbered(4))
-    (root / "b" / "masks").symlink_to(outside)
-    listed: list[str] = []
-    scandir = os.scandir
+    dataset = noise_dataset(*layout)
+    stop = data.draw(st.integers(0, len(dataset)))
+    windows = range(data.draw(st.integers(0, stop)), stop)
+    runs = list(dataset.window_runs(windows))
+    assert [window for run in runs for window in run] == list(windows) and all(runs)
+    cuts = {run.start for run in runs}
+    for before, after in pairwise(windows):
+        shares = bool(held(dataset, range(before, after)) & held(dataset, range(after, after + 1)))
+        assert shares == (after not in cuts)
 
-    def watched(path: Path) -> Any:
-        listed.append(str(path))
-        return scandir(path)
 
-    monkeypatch.setattr(os, "scandir", watched)
-    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"opened {path}"))
-    sequences, left_out = open_sequences([row("a"), row("b")], config_for(root))
-    assert not sequences and len(left_out) == 2
-    assert listed == [str(root / "a"), str(root / "b")]
+@pytest.mark.pure
+@given(layouts(), st.data())
+def test_a_stretch_loads_what_its_windows_need_and_nothing_else(
+    noise_dataset: MakeDataset, layout: tuple[TrainConfig, list[list[int]]], data: st.DataObject
+) -> None:
+    dataset = noise_dataset(*layout)
+    assume(len(dataset))
+    run = data.draw(st.sampled_from(list(dataset.window_runs(range(len(dataset))))))
+    start = data.draw(st.sampled_from(run))
+    windows = range(start, data.draw(st.integers(start + 1, run.stop)))
+    stretch = dataset.stretch(windows, 5)
+    assert set(loaded(dataset, stretch)) == needed(dataset, windows)
+    assert (stretch.windows, stretch.seed, stretch.num_carried, stretch.num_carried_frames) == (windows, 5, 0, 0)
+
+
+@pytest.mark.pure
+@given(layouts(), st.data())
+def test_a_run_in_pieces_loads_each_frame_once(
+    noise_dataset: MakeDataset, layout: tuple[TrainConfig, list[list[int]]], data: st.DataObject
+) -> None:
+    dataset = noise_dataset(*layout)
+    assume(len(dataset))
+    before: set[FrameName] = set()
+    pieces = in_pieces(data.draw, dataset)
+    for number, piece in enumerate(pieces):
+        assert before.isdisjoint(loaded(dataset, piece))
+        if number:
+            assert piece.num_carried == len(held(dataset, piece.windows) & before)
+            assert piece.num_carried_frames == min(dataset.num_context, len(before))
+        before.update(loaded(dataset, piece))
+    assert before == needed(dataset, range(pieces[0].windows.start, pieces[-1].windows.stop))
+
+
+@pytest.mark.pure
+@given(layouts(), st.data())
+def test_places_name_the_frames_they_promise(
+    noise_dataset: MakeDataset, layout: tuple[TrainConfig, list[list[int]]], data: st.DataObject
+) -> None:
+    """A run over several batches, with other stretches before it in the first and after it in the last."""
+    dataset = noise_dataset(*layout)
+    assume(len(dataset))
+    whole = st.sampled_from(list(dataset.window_runs(range(len(dataset))))).map(dataset.stretch)
+    pieces = in_pieces(data.draw, dataset)
+    groups = [[piece] for piece in pieces]
+    groups[0] = [*data.draw(st.lists(whole, max_size=2)), *groups[0]]
+    groups[-1] = [*groups[-1], *data.draw(st.lists(whole, max_size=2))]
+    frames: list[FrameName] = []
+    encoded: list[FrameName] = []
+    for group in groups:
+        batch = dataset.__getitems__(group)
+        frames = frames[len(frames) - batch.num_carried_frames :]
+        frames += [name for stretch in group for name in loaded(dataset, stretch)]
+        newly_encoded = [frames[place] for place in batch.encode]
+        encoded = [*encoded[len(encoded) - batch.num_carried :], *newly_encoded]
+        check_places(dataset, batch, frames, encoded)
+        counts = Counter(name for stretch in group for name in held(dataset, stretch.windows))
+        carried = held(dataset, group[0].windows) & set(encoded[: batch.num_carried])
+        assert Counter(newly_encoded) == counts - Counter(carried)
+
+
+def check_places(dataset: WindowDataset, batch: Batch, frames: list[FrameName], encoded: list[FrameName]) -> None:
+    """Windows and lags by their definition."""
+    for row, window in enumerate(batch.ids.tolist()):
+        place = dataset.place(window)
+        indices = range(place.start, place.start + dataset.config.seq_length)
+        assert [encoded[number] for number in batch.windows[row]] == [(place.sequence, index) for index in indices]
+        assert batch.labels[row] == dataset.sequences[place.sequence].class_index
+        for number, index in zip(batch.windows[row].tolist(), indices, strict=True):
+            if number >= batch.num_carried:
+                reached = [frames[at] for at in batch.lagged[number - batch.num_carried]]
+                lags = dataset.config.lags if dataset.num_context else ()
+                assert reached == [(place.sequence, max(place.run.start, index - lag)) for lag in lags]

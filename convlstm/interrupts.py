@@ -1,0 +1,90 @@
+"""SIGINT and SIGTERM as exceptions that come at once, or after the step that must not be torn."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+from convlstm.errors import Terminated
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class SignalGuard:
+    """While active, SIGINT raises KeyboardInterrupt and SIGTERM raises Terminated: at once, or when `hold()` ends.
+
+    In the main thread only, where Python handles signals; elsewhere it does nothing. The handlers that stood before
+    come back at the end, and a signal that was ignored before is ignored on.
+
+        with SignalGuard() as guard:
+            for batch in batches:  # here a signal raises at once
+                with guard.hold():
+                    step(batch)  # here it waits for the end of the step
+    """
+
+    def __init__(self) -> None:
+        self.pending: int | None = None
+        """Number of the signal that waits to be raised; further ones do nothing."""
+        self._num_holds = 0
+        self._previous: dict[int, Callable[[int, FrameType | None], Any] | int | None] = {}
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            try:
+                for number in _SIGNALS:
+                    previous = signal.getsignal(number)
+                    if previous != signal.SIG_IGN:  # so shells start background jobs, which Ctrl-C is not meant for
+                        self._previous[number] = previous
+                        signal.signal(number, self._receive)
+            except BaseException:
+                self._restore()
+                raise
+        return self
+
+    def __exit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+        if error is None:
+            self.raise_pending()
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        """Let signals wait until the block, and every one around it, has ended; raises what waited.
+
+        An exception of the block's own goes first: the signal then stays in `pending`, to be raised at the end of the
+        next block, of the guard, or by `raise_pending`.
+        """
+        self._num_holds += 1
+        try:
+            yield
+        finally:
+            self._num_holds -= 1
+        if not self._num_holds:
+            self.raise_pending()
+
+    def raise_pending(self) -> None:
+        """Raise the signal that waits, if one does, as KeyboardInterrupt or Terminated; it waits no longer."""
+        number, self.pending = self.pending, None
+        if number is not None:
+            raise _exception(number)
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.pending is not None:
+            return
+        if not self._num_holds:
+            raise _exception(number)
+        self.pending = number
+
+    def _restore(self) -> None:
+        self._num_holds += 1  # a signal between the two must not leave a handler behind
+        while self._previous:
+            number, handler = self._previous.popitem()
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: set from outside of Python
+        self._num_holds -= 1
+
+
+def _exception(number: int) -> BaseException:
+    return KeyboardInterrupt() if number == signal.SIGINT else Terminated()

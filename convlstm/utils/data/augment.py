@@ -1,0 +1,244 @@
+"""Changes to stretches of training frames, drawn at random, on the device where the frames are.
+
+Each is drawn for a whole stretch with the probability of its setting (`AugmentConfig`) and is the same for all frames
+of it: what does not move must not begin to.
+
+| setting             | change                                                     | strength                      |
+|---------------------|------------------------------------------------------------|-------------------------------|
+| `aug_flip`          | left and right exchanged                                   |                               |
+| `aug_flip_vertical` | top and bottom exchanged                                   |                               |
+| `aug_crop`          | a part of the frame, enlarged; not where masks are missing | sides 0.6-1, aspect 0.91-1.1  |
+| `aug_brightness`    | all levels times a factor                                  | 0.7-1.4                       |
+| `aug_contrast`      | distance of the levels from their mean times a factor      | 0.7-1.3                       |
+| `aug_colour`        | saturation, and red and blue each times a factor           | 0.5-1.5, 0.9-1.1              |
+| `aug_blur`          | Gaussian blur                                              | sigma 0.5-1.5 pixels          |
+| `aug_noise`         | Gaussian noise, new in every frame                         | deviation 1-8 of 255 levels   |
+| `aug_compression`   | JPEG of each frame, chroma at half resolution              | quality 20-80                 |
+| `aug_reverse`       | time runs backwards                                        |                               |
+| `aug_frame_drop`    | frames are lost, the one before is shown again             | 0.1-0.3 of the frames         |
+
+Geometry comes first, masks follow it; then light, colour, blur, noise and compression, in this order. Black pixels,
+which stand for "masked out", stay as they are: nothing but geometry touches them, and the darkest others little.
+
+Shapes: N frames, S stretches, H W pixels, MH = H / 8, MW = W / 8 blocks of the mask.
+"""
+
+import math
+from dataclasses import dataclass, fields, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convlstm.config import AugmentConfig
+from convlstm.utils.data.augment_pixels import Look, apply_look
+from convlstm.utils.data.batch import Batch
+from convlstm.utils.data.frames import MASK_BLOCK
+
+CROP_SIDE = (0.6, 1.0)
+"""Side of the part, of the frame's. Below 0.6 pixels grow coarser than any recording that was resized to this size."""
+
+CROP_ASPECT = 1.1
+"""Height against width changes by up to this: frames of all shapes are stretched to one size anyway."""
+
+GAIN = (0.7, 1.4)
+"""Exposure: 1.37 is one stop in gamma-coded levels. With more, fire and bright smoke clip, and stop moving."""
+
+CONTRAST = (0.7, 1.3)
+"""Haze or flat picture profiles on one side, "vivid" ones on the other."""
+
+SATURATION = (0.5, 1.5)
+"""From dusk, where cameras turn colour down, to phones that turn it up."""
+
+CHANNEL_GAIN = (0.9, 1.1)
+"""What automatic white balance leaves between daylight and lamps; it acts on red and blue. More looks like a filter."""
+
+BLUR_SIGMA = (0.5, 1.5)
+"""Pixels: a lens slightly out of focus, or a small recording enlarged."""
+
+NOISE_DEVIATION = (1.0, 8.0)
+"""Levels of 255: a good sensor in daylight, a small one at night."""
+
+JPEG_QUALITY = (20, 80)
+"""A camera on a thin line, and one that stores locally."""
+
+DROP_RATE = (0.1, 0.3)
+"""Share of frames lost on a bad network. With more, windows of ten frames hardly show movement."""
+
+KINDS = tuple(setting.name for setting in fields(AugmentConfig) if setting.name != "augment")
+
+
+@dataclass(frozen=True)
+class Box:
+    """A part of a frame, in pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What happens to one stretch. `shown` int64 (N,): places of the frames that are shown one after another."""
+
+    box: Box | None
+    flipped_dims: tuple[int, ...]
+    look: Look
+    shown: Tensor
+
+
+class Augmentation:
+    """Changes batches of whole stretches as the settings say.
+
+    A stretch's changes depend on its own seed, its length and its size alone: not on the process, the device, or what
+    else is in the batch.
+    """
+
+    def __init__(self, config: AugmentConfig) -> None:
+        self.config = config
+        self.is_active = config.augment and any(getattr(config, kind) > 0 for kind in KINDS)
+
+    @torch.no_grad()
+    def __call__(self, batch: Batch) -> Batch:
+        """The changed batch, on the device of `batch.frames`; the given one stays as it is.
+
+        Frames keep dtype, shape and layout. `frames` and `shares` follow geometry; time goes by `encode` and `lagged`
+        alone, and goes on as it was in a stretch with an unreadable frame, so that `Batch.readable` may be asked
+        before or after. With nothing to do, `batch` itself.
+        """
+        if not self.is_active:
+            return batch
+        assert batch.num_carried == batch.num_carried_frames == 0, "stretches must be whole"
+        frames, shares = torch.empty_like(batch.frames), batch.shares.clone()
+        shown = torch.arange(len(frames))
+        for seed, start, stop in zip(batch.seeds, batch.bounds[:-1], batch.bounds[1:], strict=True):
+            stretch = slice(start, stop)
+            changes = draw_changes(self.config, seed, stop - start, (frames.shape[1], frames.shape[2]))
+            changes = _possible(changes, batch.shares[stretch], batch.unreadable[stretch])
+            frames[stretch] = apply_look(_place_frames(batch.frames[stretch], changes), changes.look)
+            shares[stretch] = _place_shares(batch.shares[stretch], changes)
+            shown[stretch] = start + changes.shown
+        shown = shown.to(batch.encode.device)
+        return replace(batch, frames=frames, shares=shares, encode=shown[batch.encode], lagged=shown[batch.lagged])
+
+
+def draw_changes(config: AugmentConfig, seed: int, num_frames: int, size: tuple[int, int]) -> Changes:
+    """What happens to a stretch of `num_frames` frames of `size` = (height, width).
+
+    Everything is drawn, in one order, whether it happens or not: another probability of one change leaves what the
+    others do as it was.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    chances = torch.rand(len(KINDS), generator=generator, dtype=torch.float64).tolist()
+    happens = {kind: chance < getattr(config, kind) for kind, chance in zip(KINDS, chances, strict=True)}
+    box = _draw_box(generator, size)
+    gain, contrast = _draw_factor(generator, GAIN), _draw_factor(generator, CONTRAST)
+    saturation = _draw_factor(generator, SATURATION)
+    red, blue = _draw_factor(generator, CHANNEL_GAIN), _draw_factor(generator, CHANNEL_GAIN)
+    blur, noise = _draw_factor(generator, BLUR_SIGMA), _draw_factor(generator, NOISE_DEVIATION)
+    quality = round(_draw(generator, JPEG_QUALITY))
+    noise_seed = int(torch.randint(1 << 62, (), generator=generator))
+    is_lost = _draw_lost(generator, num_frames)
+    look = Look(
+        gain=gain if happens["aug_brightness"] else 1.0,
+        contrast=contrast if happens["aug_contrast"] else 1.0,
+        saturation=saturation if happens["aug_colour"] else 1.0,
+        channel_gains=(red, 1.0, blue) if happens["aug_colour"] else (1.0, 1.0, 1.0),
+        blur_sigma=blur if happens["aug_blur"] else 0.0,
+        noise_deviation=noise if happens["aug_noise"] else 0.0,
+        noise_seed=noise_seed if happens["aug_noise"] else 0,
+        jpeg_quality=quality if happens["aug_compression"] else None,
+    )
+    return Changes(
+        box=box if happens["aug_crop"] else None,
+        flipped_dims=(1,) * happens["aug_flip_vertical"] + (2,) * happens["aug_flip"],
+        look=look,
+        shown=_shown(num_frames, happens["aug_reverse"], is_lost if happens["aug_frame_drop"] else None),
+    )
+
+
+def _draw(generator: torch.Generator, limits: tuple[float, float]) -> float:
+    return limits[0] + (limits[1] - limits[0]) * torch.rand((), generator=generator, dtype=torch.float64).item()
+
+
+def _draw_factor(generator: torch.Generator, limits: tuple[float, float]) -> float:
+    """Between the limits, as often within any one ratio as within another: half and double are the same distance."""
+    return math.exp(_draw(generator, (math.log(limits[0]), math.log(limits[1]))))
+
+
+def _draw_box(generator: torch.Generator, size: tuple[int, int]) -> Box:
+    side, aspect = _draw(generator, CROP_SIDE), _draw_factor(generator, (1 / CROP_ASPECT, CROP_ASPECT))
+    wanted = side * math.sqrt(aspect), side / math.sqrt(aspect)
+    height, width = (round(full * min(max(part, CROP_SIDE[0]), 1)) for full, part in zip(size, wanted, strict=True))
+    top = round(_draw(generator, (0, size[0] - height)))
+    return Box(top, round(_draw(generator, (0, size[1] - width))), height, width)
+
+
+def _draw_lost(generator: torch.Generator, num_frames: int) -> Tensor:
+    """bool (N,): frames that are lost."""
+    rate = _draw(generator, DROP_RATE)
+    return torch.rand(num_frames, generator=generator) < rate
+
+
+def _shown(num_frames: int, is_reversed: bool, is_lost: Tensor | None) -> Tensor:
+    """Places of the frames that are shown one after another, int64 (N,); the first one is, lost or not."""
+    places = torch.arange(num_frames)
+    last_seen = places if is_lost is None else places.where(~is_lost, 0).cummax(dim=0).values
+    return num_frames - 1 - last_seen if is_reversed else last_seen
+
+
+def _possible(changes: Changes, shares: Tensor, unreadable: Tensor) -> Changes:
+    """Without a crop where nobody knows what moves, and in their own order where a frame is unreadable.
+
+    A crop could cut away all that the label of the clip is about.
+    """
+    if changes.box is not None and bool(shares.isnan().any()):
+        changes = replace(changes, box=None)
+    if bool(unreadable.any()):
+        changes = replace(changes, shown=torch.arange(len(shares)))
+    return changes
+
+
+def _place_frames(frames: Tensor, changes: Changes) -> Tensor:
+    """Frames uint8 (N, H, W, 3), cropped and flipped."""
+    if changes.box is not None:
+        frames = crop_frames(frames, changes.box)
+    return frames.flip(changes.flipped_dims) if changes.flipped_dims else frames
+
+
+def _place_shares(shares: Tensor, changes: Changes) -> Tensor:
+    """Shares float16 (N, MH, MW), cropped and flipped."""
+    if changes.box is not None:
+        shares = crop_shares(shares, changes.box)
+    return shares.flip(changes.flipped_dims) if changes.flipped_dims else shares
+
+
+def crop_frames(frames: Tensor, box: Box) -> Tensor:
+    """The part `box` of frames uint8 (N, H, W, 3), enlarged to their size; bilinear, between pixels' centres."""
+    height, width = frames.shape[1:3]
+    enlarged = torch.empty_like(frames)
+    for frame, out in zip(frames, enlarged, strict=True):
+        part = frame[box.top : box.top + box.height, box.left : box.left + box.width].permute(2, 0, 1)
+        pixels = F.interpolate(part.unsqueeze(0).float(), size=(height, width), mode="bilinear", align_corners=False)
+        out.copy_(pixels.squeeze(0).round_().permute(1, 2, 0))
+    return enlarged
+
+
+def crop_shares(shares: Tensor, box: Box) -> Tensor:
+    """Shares of dynamic pixels float16 (N, MH, MW) of the part `box`, enlarged; none may be NaN.
+
+    A new block's share is the mean of the old ones that it covers, each by the area, as if its dynamic pixels were
+    spread evenly: exactly 0 where none of them has any.
+    """
+    rows = _overlaps(box.top, box.height, shares.shape[1]).to(shares.device)
+    columns = _overlaps(box.left, box.width, shares.shape[2]).to(shares.device)
+    return (rows @ shares.float() @ columns.T).to(shares.dtype)
+
+
+def _overlaps(start: int, length: int, num_blocks: int) -> Tensor:
+    """float32 (new blocks, old blocks): how much of each new block each old one covers; rows have the sum 1."""
+    new = start + length / num_blocks * torch.arange(num_blocks + 1, dtype=torch.float64)
+    old = MASK_BLOCK * torch.arange(num_blocks + 1, dtype=torch.float64)
+    covered = torch.minimum(new[1:, None], old[1:]) - torch.maximum(new[:-1, None], old[:-1])
+    return (covered.clamp(min=0) / (length / num_blocks)).float()

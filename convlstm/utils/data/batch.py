@@ -1,0 +1,104 @@
+"""What the loader gives: frames, each of them once, and which windows they make.
+
+Shapes: N frames, M encoded frames, L lags, B windows, T frames per window, S stretches, H W pixels, GH GW cells,
+MH = H / 8, MW = W / 8 blocks of the mask.
+
+    stretch 0            context       window 0
+    frames   0 1 2 3     [ ] [ ] [x] [x] [x] [x] [x] ...     only [x] goes through the encoder
+                                     window 1
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from convlstm.utils.data.frames import BLOCKS_PER_CELL
+
+IGNORED = -1
+"""Cell target for "nobody knows": no mask, or too few dynamic pixels to tell."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some stretches of frames and the windows in them.
+
+    `frames` uint8 (N, H, W, 3) RGB, each frame of a stretch once; `shares` float16 (N, MH, MW), the share of dynamic
+    pixels per block, NaN where nobody knows; `unreadable` bool (N,), frames that are black because they did not decode.
+    `encode` int64 (M,) places in `frames` of those that windows hold; `lagged` int64 (M, L) those that their lags
+    reach back to; `windows` int64 (B, T) places in `encode`.
+    `labels` int64 (B,) class indices; `ids` int64 (B,) places of the windows in the dataset.
+    `bounds` has S + 1 entries: stretch s is `frames[bounds[s]:bounds[s + 1]]`; `seeds` has one per stretch, from which
+    augmentation draws. `damaged` says what could not be read.
+    Places in `encode`, `lagged` and `windows` may start with frames that an earlier batch brought: the last
+    `num_carried_frames` of its frames, the last `num_carried` of those it encoded.
+    """
+
+    frames: Tensor
+    shares: Tensor
+    unreadable: Tensor
+    encode: Tensor
+    lagged: Tensor
+    windows: Tensor
+    labels: Tensor
+    ids: Tensor
+    bounds: tuple[int, ...]
+    seeds: tuple[int, ...]
+    damaged: tuple[str, ...] = ()
+    num_carried_frames: int = 0
+    num_carried: int = 0
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def pin_memory(self) -> "Batch":
+        """For fast copies to a GPU; DataLoader calls this."""
+        return replace(self, frames=self.frames.pin_memory(), shares=self.shares.pin_memory())
+
+    def to(self, device: torch.device) -> "Batch":
+        """On the device, as far as it is needed there: uint8 frames travel, nothing is converted before."""
+        moved = {
+            name: getattr(self, name).to(device, non_blocking=True)
+            for name in ("frames", "shares", "encode", "lagged", "windows", "labels")
+        }
+        return replace(self, **moved)
+
+    def with_windows(self, keep: Tensor) -> "Batch":
+        """Only the windows where `keep`, bool (B,), says so; frames stay."""
+        if bool(keep.all()):
+            return self
+        return replace(self, windows=self.windows[keep], labels=self.labels[keep], ids=self.ids[keep])
+
+    def readable(self) -> "Batch":
+        """Without windows that hold, or whose lags reach back to, a frame that did not decode.
+
+        For batches of whole stretches, before they go to a device.
+        """
+        bad = self.unreadable[self.encode] | self.unreadable[self.lagged].any(dim=1)
+        return self.with_windows(~bad[self.windows].any(dim=1))
+
+    def cell_targets(self, min_share: float) -> Tensor:
+        """Class index per cell, int64 (B, GH, GW); 0 where no pixel is dynamic in any frame, -1 (ignored) where few.
+
+        For batches of whole stretches.
+        """
+        shares = cell_shares(self.shares)[self.encode[self.windows]].amax(dim=1)
+        return targets_of(shares, self.labels, min_share)
+
+
+def cell_shares(shares: Tensor) -> Tensor:
+    """Shares per block (N, MH, MW) to shares per cell, float32 (N, GH, GW); NaN where any block of it is."""
+    return F.avg_pool2d(shares.float().unsqueeze(1), BLOCKS_PER_CELL).squeeze(1)
+
+
+def targets_of(shares: Tensor, labels: Tensor, min_share: float) -> Tensor:
+    """Highest share of dynamic pixels per cell over a window (B, GH, GW) to class indices, int64.
+
+    0 where no pixel is dynamic, the window's class over `min_share` (the first dynamic one in windows of class 0), -1
+    (ignored) between and where the share is NaN.
+    """
+    classes = labels.clamp(min=1)[:, None, None].expand_as(shares)
+    targets = torch.full(shares.shape, IGNORED, dtype=torch.int64, device=shares.device)
+    targets[shares == 0] = 0
+    return torch.where(shares > min_share, classes, targets)
