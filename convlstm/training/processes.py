@@ -5,7 +5,9 @@ import os
 from typing import Any
 
 import torch
+import torch.distributed
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.environments import TorchElasticEnvironment
 
 from convlstm.config import TrainConfig
 from convlstm.errors import ConfigError
@@ -14,9 +16,9 @@ from convlstm.errors import ConfigError
 def start_fabric(config: TrainConfig) -> Fabric:
     """A Fabric whose processes are all up.
 
-    Under torchrun the number of processes is what torchrun says; else `devices` of them are started on each of
-    `num_nodes` machines, by Slurm where it runs there. Processes but the first log errors only. Raises ConfigError for
-    devices that are not there.
+    Where torchrun, Ray or another launcher has started the processes and says so in the environment, its word holds;
+    else `devices` of them are started on each of `num_nodes` machines, by Slurm where that runs. All but the first log
+    errors only. Raises ConfigError for devices that are not there.
     """
     logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # importing it has raised the level
     accelerator, _, index = config.device.partition(":")
@@ -29,7 +31,9 @@ def start_fabric(config: TrainConfig) -> Fabric:
             num_nodes=num_nodes,
             strategy="auto" if is_one else "ddp",
             precision=resolve_precision(config),
+            plugins=[TorchElasticEnvironment()] if is_launched() else None,
         )
+        _join_after_restart()
         fabric.launch()
     except (ValueError, RuntimeError, ImportError) as error:
         what = f"device {config.device!r}" + ("" if is_one else f" with {devices} devices on {num_nodes} nodes")
@@ -39,11 +43,37 @@ def start_fabric(config: TrainConfig) -> Fabric:
     return fabric
 
 
+def _join_after_restart() -> None:
+    """Join the other processes under names of this start.
+
+    When torchrun starts processes again it keeps its store, and with it the addresses of those that are gone (torch
+    2.13): who reads them waits for a dead port. Only on one machine do all processes know which start this is.
+    """
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0" or os.environ.get("LOCAL_WORLD_SIZE") != str(
+        world_size
+    ):
+        return
+    on_gpu = torch.cuda.is_available()
+    if on_gpu:
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    store, rank, _ = next(iter(torch.distributed.rendezvous("env://")))
+    named = torch.distributed.PrefixStore(f"start {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
+    backend = "nccl" if on_gpu else "gloo"
+    torch.distributed.init_process_group(backend, store=named, rank=rank, world_size=world_size)
+
+
+def is_launched() -> bool:
+    """Whether each process has been told its place, in the way that torchrun began and most launchers follow."""
+    return all(name in os.environ for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+
+
 def num_processes(config: TrainConfig) -> tuple[int, int]:
-    """Processes per machine, and machines: what torchrun has started, else as configured."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
+    """Processes per machine, and machines: what a launcher has started, else as configured."""
+    if not is_launched():
         return config.devices, config.num_nodes
-    world_size, per_node = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    world_size = int(os.environ["WORLD_SIZE"])
+    per_node = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
     return per_node, world_size // per_node
 
 

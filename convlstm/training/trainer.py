@@ -24,7 +24,7 @@ from convlstm.training.losses import training_loss
 from convlstm.training.random_state import random_state, restore_random_state
 from convlstm.utils.callbacks.base import Callback
 from convlstm.utils.data.augment import Augmentation
-from convlstm.utils.data.batch import Batch
+from convlstm.utils.data.batch import Batch, blank_batch
 from convlstm.utils.data.dataset import WindowDataset
 from convlstm.utils.data.loader import eval_loader, stop_workers, train_loader
 
@@ -33,7 +33,7 @@ SMALLEST_LOSS_SCALE = 1.0
 
 
 @dataclass
-class Progress:
+class EpochProgress:
     """How far the epoch has come: batches done, and what their loss adds up to."""
 
     batches: int = 0
@@ -79,12 +79,13 @@ class Trainer:
         self.steps_per_epoch = self.sampler.num_batches
         self.epoch = 0
         self.step = 0
-        self.progress = Progress()
+        self.progress = EpochProgress()
         self.wait_seconds = 0.0
         self.should_stop = False
         self.history: list[dict[str, float]] = []
         self.damaged: set[str] = set()
         self._finished_epoch: dict[str, Any] | None = None
+        self._is_torn = False
 
     def fit(self) -> None:
         """Train until the last epoch or until a callback asks to stop.
@@ -105,7 +106,7 @@ class Trainer:
                 failure = resumable_failure(error, self.run_folder, epoch=self.epoch + 1, step=self.step + 1)
                 if failure is None:
                     raise
-                if not isinstance(error, OSError):  # a full disk takes no checkpoint: the last one stays
+                if not (isinstance(error, OSError) or self._is_torn):  # a full disk takes no checkpoint
                     self._save_for_resuming()
                 raise failure from error
             finally:
@@ -136,7 +137,7 @@ class Trainer:
         """Go on from where `training_state` was taken."""
         self.epoch = state["epoch"]
         self.step = state["step"]
-        self.progress = Progress(**state["progress"])
+        self.progress = EpochProgress(**state["progress"])
         self.history = [dict(row) for row in state["history"]]
         self.damaged = set(state["damaged"])
         self.model.load_state_dict(state["weights"])
@@ -160,7 +161,7 @@ class Trainer:
         row |= {**evaluation.metrics(), "lr": float(self.optimizer.param_groups[0]["lr"])}
         row |= {"seconds": time.monotonic() - started, "data_wait": self.wait_seconds / max(train_seconds, 1e-9)}
         self.epoch += 1
-        self.progress = Progress()
+        self.progress = EpochProgress()
         self.history.append(row)
         self._call("on_epoch_end", row, evaluation)
         self._finished_epoch = None
@@ -196,6 +197,7 @@ class Trainer:
         if weight_sum:
             self._check_gradient(loss_sum / weight_sum, weight_sum)
         with self.guard.hold():  # from here to the end of the step the state is neither old nor new
+            self._is_torn = True
             self.progress.batches += 1
             if weight_sum:
                 self.wrapped_optimizer.step()
@@ -203,6 +205,7 @@ class Trainer:
                 self.progress.loss_sum += loss_sum
                 self.progress.weight_sum += weight_sum
                 self._call("on_step_end", loss_sum / weight_sum)
+            self._is_torn = False
         return bool(is_stopped)
 
     def _next(self, parts: Iterator[Batch]) -> Batch:
@@ -218,30 +221,13 @@ class Trainer:
         if is_empty and self.fabric.world_size == 1:
             return torch.zeros(2)
         if is_empty:  # the other processes wait for this one's gradients: it gives zeros
-            batch = self._blank()
+            batch = blank_batch(self.config, self.fabric.device)
         frames = batch.frames.permute(0, 3, 1, 2)  # (N, H, W, 3) -> (N, 3, H, W), without a copy
-        logits = self.wrapped_model.window_logits(frames, batch.encode, batch.lagged, batch.windows)
+        with self.fabric.autocast():  # marked methods get none of their own where there is one process only
+            logits = self.wrapped_model.window_logits(frames, batch.encode, batch.lagged, batch.windows)
         loss, weight = self._losses(logits, batch.labels, batch.cell_targets(self.config.mask_min_share))
         self.fabric.backward(loss * 0 if is_empty else loss)
         return torch.zeros(2) if is_empty else torch.stack([loss.detach(), weight]).cpu()
-
-    def _blank(self) -> Batch:
-        """One window of black frames."""
-        length, (height, width) = self.config.seq_length, self.config.target_size
-        num_lags = len(self.config.lags) if self.config.stem == "motion" else 0
-        device = self.fabric.device
-        return Batch(
-            frames=torch.zeros((length, height, width, 3), dtype=torch.uint8, device=device),
-            shares=torch.zeros((length, height // 8, width // 8), dtype=torch.float16, device=device),
-            unreadable=torch.zeros(length, dtype=torch.bool),
-            encode=torch.arange(length, device=device),
-            lagged=torch.zeros((length, num_lags), dtype=torch.int64, device=device),
-            windows=torch.arange(length, device=device)[None],
-            labels=torch.zeros(1, dtype=torch.int64, device=device),
-            ids=torch.zeros(1, dtype=torch.int64),
-            bounds=(0, length),
-            seeds=(0,),
-        )
 
     def _sum_over_processes(self, totals: Tensor) -> list[float]:
         if self.fabric.world_size > 1:

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -113,6 +114,22 @@ def test_parts_of_a_batch_give_what_the_whole_gives(
 
 
 @pytest.mark.slow
+def test_a_launcher_that_only_sets_the_environment(runner: Runner) -> None:
+    """As Ray, Kubeflow and others do."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = runner.command("launched", *TRAIN)
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        subprocess.Popen(command, env={**ENVIRONMENT, **place, "RANK": str(rank), "LOCAL_RANK": str(rank)})
+        for rank in range(2)
+    ]
+    assert [process.wait(timeout=120) for process in processes] == [0, 0]
+    torch.testing.assert_close(runner.weights("launched"), runner.weights("alone"), atol=1e-5, rtol=0)
+
+
+@pytest.mark.slow
 def test_a_process_without_windows_takes_part(runner: Runner) -> None:
     """Batches of one window leave the second process without any."""
     runner.run("single_alone", *TRAIN, batch_size=1)
@@ -172,9 +189,11 @@ def test_a_signal_to_one_process_ends_all_with_a_checkpoint(runner: Runner) -> N
 def test_torchrun_says_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     config = TrainConfig(devices=3, num_nodes=5)
     assert num_processes(config) == (3, 5)
-    for name, value in {"TORCHELASTIC_RUN_ID": "x", "WORLD_SIZE": "16", "LOCAL_WORLD_SIZE": "8"}.items():
+    for name, value in {"RANK": "3", "LOCAL_RANK": "3", "WORLD_SIZE": "16", "LOCAL_WORLD_SIZE": "8"}.items():
         monkeypatch.setenv(name, value)
     assert num_processes(config) == (8, 2)
+    monkeypatch.delenv("LOCAL_WORLD_SIZE")
+    assert num_processes(config) == (16, 1)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from convlstm.errors import CheckpointError, ConfigError, DataError, TrainingErr
 from convlstm.inference.predictor import Predictor
 from convlstm.models.checkpoint import content_digest, load_checkpoint, save_checkpoint
 from convlstm.training.processes import resolve_precision
-from convlstm.training.run import TrainResult, resume, train
+from convlstm.training.run import TrainResult, resume, train, train_or_resume
 from convlstm.training.run_folder import make_run_folder
 from convlstm.utils.callbacks import checkpoint as checkpoint_callback
 from convlstm.utils.callbacks.base import TrainerState
@@ -226,6 +226,60 @@ def test_stopped_and_resumed_equals_never_stopped(
 def rows_without_seconds(result: TrainResult) -> list[str]:
     text = (result.run_folder / "results.csv").read_text()
     return [line.rsplit(",", 2)[0] for line in text.splitlines()]
+
+
+def test_an_interrupted_run_keeps_the_steps_of_its_epoch(run: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = stopped_run(run, monkeypatch, step=5, epochs=3)
+    training = load_checkpoint(folder / "weights" / "last.pth").training
+    assert training is not None
+    assert (training["epoch"], training["step"], training["progress"]["batches"]) == (1, 5, 2)
+
+
+def test_interrupted_while_an_epoch_is_being_finished(
+    run: Train, never_stopped: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """best.pth is written already, the schedule has moved on: the whole end of the epoch is done again."""
+
+    def stop(self: EarlyStopping, trainer: TrainerState, *arguments: Any) -> None:
+        if trainer.epoch == 2:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EarlyStopping, "on_epoch_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(epochs=3, name="between", early_stopping_patience=5)
+    folder = tmp_path / "runs" / "between"
+    training = load_checkpoint(folder / "weights" / "last.pth").training
+    assert training is not None and training["epoch"] == 1 and len(training["history"]) == 1
+    resumed = resume(folder)
+    assert digests(resumed) == digests(never_stopped(epochs=3, early_stopping_patience=5))
+
+
+@pytest.mark.parametrize("settings", [{"windows_per_sample": 2}, {"accumulate": 2}, {"cache": "disk"}])
+def test_other_ways_to_load_are_resumed_exactly_too(
+    run: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    if "cache" in settings:
+        settings = {**settings, "cache_dir": tmp_path / "cache"}
+    whole = run(epochs=3, name="whole", **settings)
+    folder = stopped_run(run, monkeypatch, step=4, epochs=3, **settings)
+    assert digests(resume(folder)) == digests(whole)
+
+
+def test_resume_auto_starts_goes_on_and_leaves_a_finished_run_alone(
+    shared_root: Path, run: Train, never_stopped: Train, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = settings_of(shared_root, tmp_path / "runs", epochs=3)
+    folder = stopped_run(lambda: train_or_resume(config), monkeypatch, step=4)
+    assert folder == tmp_path / "runs" / "exp"
+    finished = train_or_resume(config)
+    assert digests(finished) == digests(never_stopped(epochs=3))
+    before = finished.last.read_bytes()
+    again = train_or_resume(config)
+    assert again.run_folder == folder and again.last.read_bytes() == before
+    assert again.metrics["val_loss"] == finished.metrics["val_loss"]
+    with pytest.raises(TrainingError, match="holds another model"):
+        train_or_resume(replace(config, seq_length=3))
 
 
 def test_stopped_twice(run: Train, never_stopped: Train, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,6 +16,7 @@ from convlstm.errors import TrainingError
 from convlstm.evaluation.evaluate import Evaluation
 from convlstm.models.temporal_classifier import TemporalClassifier
 from convlstm.training.losses import training_loss
+from convlstm.training.processes import resolve_precision
 from convlstm.training.trainer import Trainer
 from convlstm.utils.callbacks.base import Callback, TrainerState
 from convlstm.utils.callbacks.ema import EMA
@@ -67,7 +68,7 @@ def make_trainer(
     torch.manual_seed(config.seed)
     model = TemporalClassifier(config.model_config())
     return Trainer(
-        Fabric(accelerator="cpu", devices=1, precision="32-true"),
+        Fabric(accelerator="cpu", devices=1, precision=resolve_precision(config)),
         config,
         data_root,
         model=model,
@@ -160,6 +161,19 @@ def test_losses_are_means_over_windows_not_over_batches(data_root: Path) -> None
             count += 1
         assert count == 8
         assert trainer.history[0][name] == pytest.approx(losses / count, rel=1e-5)
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
+def test_the_network_computes_in_the_precision_asked_for(data_root: Path, precision: str, dtype: torch.dtype) -> None:
+    """In training and in validation; weights and losses stay float32."""
+    trainer = make_trainer(data_root, epochs=1, precision=precision)
+    seen: list[tuple[bool, torch.dtype]] = []
+    trainer.model.encoder[0].register_forward_hook(lambda layer, x, y: seen.append((layer.training, y.dtype)))
+    trainer.fit()
+    assert {is_training for is_training, _ in seen} == {True, False}
+    assert {found for _, found in seen} == {dtype}
+    assert all(parameter.dtype == torch.float32 for parameter in trainer.model.parameters())
+    assert math.isfinite(trainer.history[0]["train_loss"])
 
 
 def test_overfits_a_tiny_set(data_root: Path) -> None:

@@ -14,7 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convlstm.utils.data.frames import BLOCKS_PER_CELL
+from convlstm.config import TrainConfig
+from convlstm.utils.data.frames import BLOCKS_PER_CELL, MASK_BLOCK
 
 IGNORED = -1
 """Cell target for "nobody knows": no mask, or too few dynamic pixels to tell."""
@@ -85,6 +86,24 @@ class Batch:
         """
         shares = cell_shares(self.shares)[self.encode[self.windows]].amax(dim=1)
         return targets_of(shares, self.labels, min_share)
+
+
+def blank_batch(config: TrainConfig, device: torch.device) -> Batch:
+    """One window of black frames, labelled with the first class."""
+    length, (height, width) = config.seq_length, config.target_size
+    num_lags = len(config.lags) if config.stem == "motion" else 0
+    return Batch(
+        frames=torch.zeros((length, height, width, 3), dtype=torch.uint8, device=device),
+        shares=torch.zeros((length, height // MASK_BLOCK, width // MASK_BLOCK), dtype=torch.float16, device=device),
+        unreadable=torch.zeros(length, dtype=torch.bool),
+        encode=torch.arange(length, device=device),
+        lagged=torch.zeros((length, num_lags), dtype=torch.int64, device=device),
+        windows=torch.arange(length, device=device)[None],
+        labels=torch.zeros(1, dtype=torch.int64, device=device),
+        ids=torch.zeros(1, dtype=torch.int64),
+        bounds=(0, length),
+        seeds=(0,),
+    )
 
 
 def cell_shares(shares: Tensor) -> Tensor:

@@ -8,11 +8,13 @@ from convlstm.config import ModelConfig
 from convlstm.evaluation.evaluate import Evaluation, Tally
 from convlstm.utils.callbacks.progress import ProgressLog
 
-ROW = {"epoch": 1.0, "train_loss": 0.5, "val_loss": 0.25, "cell_ap": float("nan"), "lr": 1e-4, "seconds": 3.14}
+SCORES = {"epoch": 1.0, "train_loss": 0.5, "val_loss": 0.25, "cell_ap": float("nan"), "lr": 1e-4}
+ROW = {**SCORES, "seconds": 3.14, "data_wait": 0.1}
 
 
 def make_trainer() -> Any:
-    return SimpleNamespace(config=SimpleNamespace(epochs=3), epoch=0, steps_per_epoch=2, history=[])
+    config = SimpleNamespace(epochs=3, cache="none")
+    return SimpleNamespace(config=config, epoch=0, step=0, steps_per_epoch=2, history=[])
 
 
 NO_DATA: Any = None
@@ -49,6 +51,34 @@ def test_long_epochs_show_the_loss_on_the_way(
     caplog.set_level(logging.INFO)
     run_epoch(ProgressLog(), make_trainer(), Evaluation(ModelConfig(), NO_DATA, 0.5, Tally()))
     assert caplog.messages[:2] == ["epoch 1/3 loss 0.5000: 1/2 steps", "epoch 1/3 loss 0.5000: 2/2 steps"]
+
+
+def test_a_run_that_goes_on_within_an_epoch_counts_on(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convlstm.progress.SECONDS_BETWEEN_LINES", 0.0)
+    caplog.set_level(logging.INFO)
+    callback, trainer = ProgressLog(), make_trainer()
+    trainer.epoch, trainer.step = 1, 3
+    callback.on_step_start(trainer)
+    callback.on_step_end(trainer, 0.5)
+    assert caplog.messages[-1] == "epoch 2/3 loss 0.5000: 2/2 steps"
+
+
+@pytest.mark.parametrize(
+    ("cache", "wait", "is_said"), [("none", 0.4, True), ("none", 0.2, False), ("disk", 0.4, False)]
+)
+def test_long_waits_for_data_are_worth_one_word(
+    caplog: pytest.LogCaptureFixture, cache: str, wait: float, is_said: bool
+) -> None:
+    callback, trainer = ProgressLog(), make_trainer()
+    trainer.config.cache = cache
+    evaluation = Evaluation(ModelConfig(), NO_DATA, 0.5, Tally())
+    trainer.history = [ROW, ROW]
+    for _ in range(2):
+        callback.on_epoch_end(trainer, {**ROW, "data_wait": wait}, evaluation)
+    hint = "training waited for data 40 % of the time: set cache to disk or ram, or more num_workers"
+    assert caplog.messages == ([hint] if is_said else [])
 
 
 def test_a_bar_on_a_terminal_is_closed_after_an_error(
