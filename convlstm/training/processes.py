@@ -7,7 +7,9 @@ from typing import Any
 import torch
 import torch.distributed
 from lightning_fabric import Fabric
-from lightning_fabric.plugins.environments import TorchElasticEnvironment
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from convlstm.config import TrainConfig
 from convlstm.errors import ConfigError
@@ -33,7 +35,7 @@ def start_fabric(config: TrainConfig) -> Fabric:
             precision=resolve_precision(config),
             plugins=[TorchElasticEnvironment()] if is_launched() else None,
         )
-        _join_after_restart()
+        _join_after_restart(fabric.device)
         fabric.launch()
     except (ValueError, RuntimeError, ImportError) as error:
         what = f"device {config.device!r}" + ("" if is_one else f" with {devices} devices on {num_nodes} nodes")
@@ -43,24 +45,21 @@ def start_fabric(config: TrainConfig) -> Fabric:
     return fabric
 
 
-def _join_after_restart() -> None:
+def _join_after_restart(device: torch.device) -> None:
     """Join the other processes under names of this start.
 
     When torchrun starts processes again it keeps its store, and with it the addresses of those that are gone (torch
     2.13): who reads them waits for a dead port. Only on one machine do all processes know which start this is.
     """
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    if os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") == "0" or os.environ.get("LOCAL_WORLD_SIZE") != str(
-        world_size
-    ):
+    start, size = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"), os.environ.get("WORLD_SIZE", "1")
+    if start == "0" or os.environ.get("LOCAL_WORLD_SIZE") != size:
         return
-    on_gpu = torch.cuda.is_available()
-    if on_gpu:
-        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    store, rank, _ = next(iter(torch.distributed.rendezvous("env://")))
-    named = torch.distributed.PrefixStore(f"start {os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
-    backend = "nccl" if on_gpu else "gloo"
-    torch.distributed.init_process_group(backend, store=named, rank=rank, world_size=world_size)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    store, rank, _ = next(iter(rendezvous("env://")))
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    names = PrefixStore(f"start {start}", store)
+    torch.distributed.init_process_group(backend, store=names, rank=rank, world_size=int(size))
 
 
 def is_launched() -> bool:

@@ -84,8 +84,7 @@ def test_a_dead_loader_process_is_named_and_the_run_goes_on_from_its_last_step(t
     assert code == 1
     last_line = log.splitlines()[-1]
     assert last_line.startswith("convlstm: data loading process ") and last_line.endswith(f"--resume {training.run}")
-    epoch, step = training.saved()
-    assert epoch >= 1 and step >= 9
+    assert training.saved()[1] >= 9  # of an epoch whose end was cut off, the steps
 
 
 def test_memory_that_runs_out(tmp_path: Path, data: Path) -> None:

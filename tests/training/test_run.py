@@ -309,7 +309,7 @@ def test_a_full_disk_between_best_and_last(
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint_callback, "save_checkpoint", full)
-        with pytest.raises(OSError, match="No space left on device"):
+        with pytest.raises(TrainingError, match=r"the disk is full at epoch 3, step \d+ .*No space left on device"):
             run(epochs=3, name="full")
     assert digests(resume(tmp_path / "runs" / "full")) == digests(never_stopped(epochs=3))
 
