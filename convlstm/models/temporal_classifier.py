@@ -115,12 +115,14 @@ class TemporalClassifier(nn.Module):
         return gates, greys
 
     def window_head(self, gates: Tensor, windows: Tensor) -> Tensor:
-        """Gates (M, 4D, GH, GW) and windows int64 (B, T), places in them, to logits (B, K, GH, GW)."""
-        state: State | None = None
-        for step in windows.unbind(1):
-            state = self.cell.step(gates[step], state)
-        assert state is not None
-        logits: Tensor = self.final_classifier(state[0])
+        """Gates (M, 4D, GH, GW) and windows int64 (B, T), places in them, to logits (B, K, GH, GW); always in float32."""
+        with torch.autocast(gates.device.type, enabled=False):  # ten steps of rounding to bf16 add up
+            gates = gates.float()
+            state: State | None = None
+            for step in windows.unbind(1):
+                state = self.cell.step(gates[step], state)
+            assert state is not None
+            logits: Tensor = self.final_classifier(state[0])
         return logits
 
     def to_probabilities(self, logits: Tensor) -> Tensor:
