@@ -115,7 +115,7 @@ class TemporalClassifier(nn.Module):
         return gates, greys
 
     def window_head(self, gates: Tensor, windows: Tensor) -> Tensor:
-        """Gates (M, 4D, GH, GW) and windows int64 (B, T), places in them, to logits (B, K, GH, GW); always in float32."""
+        """Gates (M, 4D, GH, GW) and windows int64 (B, T), places in them, to logits (B, K, GH, GW), in float32."""
         with torch.autocast(gates.device.type, enabled=False):  # ten steps of rounding to bf16 add up
             gates = gates.float()
             state: State | None = None
