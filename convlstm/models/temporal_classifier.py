@@ -111,19 +111,24 @@ class TemporalClassifier(nn.Module):
             features, greys = motion_features(frames, encode, lagged, earlier_greys)
         else:
             features = rgb_features(frames, encode)
-        gates: Tensor = self.cell.conv_x(self.encoder(features))
+        encoded = self.encoder(features)
+        with self._full_precision(frames):
+            gates: Tensor = self.cell.conv_x(encoded.float())
         return gates, greys
 
     def window_head(self, gates: Tensor, windows: Tensor) -> Tensor:
         """Gates (M, 4D, GH, GW) and windows int64 (B, T), places in them, to logits (B, K, GH, GW), in float32."""
-        with torch.autocast(gates.device.type, enabled=False):  # ten steps of rounding to bf16 add up
-            gates = gates.float()
+        with self._full_precision(gates):
             state: State | None = None
             for step in windows.unbind(1):
                 state = self.cell.step(gates[step], state)
             assert state is not None
             logits: Tensor = self.final_classifier(state[0])
         return logits
+
+    def _full_precision(self, values: Tensor) -> torch.autocast:
+        """The recurrence computes in float32, whatever the encoder does: rounded to bf16, it learns late or not at all."""
+        return torch.autocast(values.device.type, enabled=False)
 
     def to_probabilities(self, logits: Tensor) -> Tensor:
         """Sigmoid for two classes, softmax over dim 1 for more."""
