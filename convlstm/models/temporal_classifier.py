@@ -127,7 +127,7 @@ class TemporalClassifier(nn.Module):
         return logits
 
     def _full_precision(self, values: Tensor) -> torch.autocast:
-        """The recurrence computes in float32, whatever the encoder does: rounded to bf16, it learns late or not at all."""
+        """The recurrence computes in float32, whatever the encoder does: in bf16 it learns late or not at all."""
         return torch.autocast(values.device.type, enabled=False)
 
     def to_probabilities(self, logits: Tensor) -> Tensor:
