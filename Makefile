@@ -3,15 +3,16 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: help demo test test-fast test-faults lint format bench clean
+.PHONY: help demo test test-fast test-faults lint format bench weights clean
 
 help:
-	@echo "make demo       synthesise data, train, detect, report: two to four minutes after the install"
+	@echo "make demo       synthesise data, detect, fine-tune, report: some minutes after the install"
 	@echo "make test       all tests"
 	@echo "make test-fast  tests of pure functions: under 20 seconds"
-	@echo "make test-faults  400 kills and every failing write, instead of samples: about 20 minutes"
+	@echo "make test-faults  400 kills, every failing write, 100 outages of a camera, a day of frames: about an hour"
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      training speed against a plain implementation: about 30 minutes"
+	@echo "make weights    train the weights that come with the package: hours (FOOTAGE=folder of photographs and videos)"
 	@echo "make format     let ruff format and mend"
 
 demo: .venv/.run
@@ -24,10 +25,22 @@ test-fast: .venv/.dev
 	$(BIN)/python -m pytest -m pure $$(grep -rl --include='test_*.py' mark.pure tests)
 
 test-faults: .venv/.dev
-	CONVLSTM_KILLS=200 CONVLSTM_EVERY_CALL=1 $(BIN)/python -m pytest tests/faults
+	CONVLSTM_KILLS=200 CONVLSTM_EVERY_CALL=1 CONVLSTM_ROUNDS=34 $(BIN)/python -m pytest tests/faults
+	$(BIN)/python tests/faults/soak_live.py
 
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.training
+
+SHIPPED := runs/shipped/exp/weights
+FOOTAGE ?=
+
+weights: .venv/.run
+	$(BIN)/convlstm data synthesize --config configs/shipped_data.yaml \
+		$(if $(FOOTAGE),--backgrounds $(FOOTAGE) --recordings $(FOOTAGE) --num_recordings 400)
+	$(BIN)/convlstm train --config configs/shipped.yaml
+	$(BIN)/convlstm eval --data_root data/shipped --split val --weights $(SHIPPED)/best.pth --calibrate \
+		--save_weights $(SHIPPED)/calibrated.pth --output runs/shipped/eval
+	$(BIN)/convlstm export --weights $(SHIPPED)/calibrated.pth --target_size 640 640 --output $(SHIPPED)/shipped.safetensors
 
 lint: .venv/.dev
 	$(BIN)/ruff check
@@ -46,6 +59,6 @@ clean:
 	$(BIN)/python -m pip install --quiet -r requirements.txt
 	@touch $@
 
-.venv/.dev: .venv/.run requirements-dev.txt
-	$(BIN)/python -m pip install --quiet -r requirements-dev.txt
+.venv/.dev: .venv/.run requirements-dev.txt requirements-engines.txt
+	$(BIN)/python -m pip install --quiet -r requirements-dev.txt -r requirements-engines.txt
 	@touch $@

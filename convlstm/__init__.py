@@ -21,10 +21,14 @@ _HOMES = {
     "Predictor": "convlstm.inference.predictor",
     "TemporalClassifier": "convlstm.models.temporal_classifier",
     "TrainConfig": "convlstm.config",
+    "Verdict": "convlstm.verify",
+    "Verifier": "convlstm.verify",
+    "VerifyConfig": "convlstm.config",
     "detect": "convlstm.detection",
     "load_checkpoint": "convlstm.models.checkpoint",
     "load_config": "convlstm.config",
     "open_source": "convlstm.sources.open",
+    "shipped_weights": "convlstm.shipped",
     "train": "convlstm.training.run",
 }
 
@@ -41,11 +45,15 @@ __all__ = [
     "Predictor",
     "TemporalClassifier",
     "TrainConfig",
+    "Verdict",
+    "Verifier",
+    "VerifyConfig",
     "__version__",
     "detect",
     "load_checkpoint",
     "load_config",
     "open_source",
+    "shipped_weights",
     "train",
 ]
 

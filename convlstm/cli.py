@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias, TypedDict
 from cyclopts import App, CycloptsError, Parameter, Token, UnusedCliTokensError
 
 from convlstm import __version__
-from convlstm.config import DetectConfig, TrainConfig, load_config, setting_help
+from convlstm.config import (
+    SHIPPED,
+    DetectConfig,
+    EvalConfig,
+    ExportConfig,
+    SynthesizeConfig,
+    TrainConfig,
+    VerifyConfig,
+    load_config,
+    setting_help,
+)
 from convlstm.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -33,7 +43,14 @@ EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
-def _flags_of(config: type[TrainConfig] | type[DetectConfig]) -> Any:
+def _flags_of(
+    config: type[TrainConfig]
+    | type[DetectConfig]
+    | type[EvalConfig]
+    | type[SynthesizeConfig]
+    | type[ExportConfig]
+    | type[VerifyConfig],
+) -> Any:
     """The fields of a config as optional flags: only those that were given come back, so that YAML keeps the others."""
     hints = get_type_hints(config)
     flags = {
@@ -62,8 +79,14 @@ def _whole_number(hint: type[int], tokens: Sequence[Token]) -> int:
 if TYPE_CHECKING:
     TrainFlags: TypeAlias = dict[str, Any]
     DetectFlags: TypeAlias = dict[str, Any]
+    EvalFlags: TypeAlias = dict[str, Any]
+    SynthesizeFlags: TypeAlias = dict[str, Any]
+    VerifyFlags: TypeAlias = dict[str, Any]
+    ExportFlags: TypeAlias = dict[str, Any]
 else:
-    TrainFlags, DetectFlags = _flags_of(TrainConfig), _flags_of(DetectConfig)
+    TrainFlags, DetectFlags, EvalFlags = _flags_of(TrainConfig), _flags_of(DetectConfig), _flags_of(EvalConfig)
+    SynthesizeFlags, ExportFlags = _flags_of(SynthesizeConfig), _flags_of(ExportConfig)
+    VerifyFlags = _flags_of(VerifyConfig)
 
 
 app = App(
@@ -73,6 +96,8 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
 )
+data = App(name="data", help="Makes data sets.")
+app.command(data)
 
 
 @app.command
@@ -86,17 +111,17 @@ def train(
     debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
     flags: Annotated[TrainFlags, Parameter(name="*")] = {},  # noqa: B006 never changed
 ) -> int:
-    """Train on sequences: convlstm train --config training.yaml --data_root data --epochs 20."""
+    """Train on sequences: convlstm train --config training.yaml --data_root data --epochs 20 [--weights shipped]."""
     from convlstm.training import run
 
     if resume == Path("auto"):
-        result = run.train_or_resume(load_config(TrainConfig, config, flags))
+        result = run.train_or_resume(load_config(TrainConfig, config, flags), given=flags)
     elif resume is not None:
         if config is not None:
             raise ConfigError("--resume takes its settings from the run: leave --config out, give flags instead")
         result = run.resume(resume, flags)
     else:
-        result = run.train(load_config(TrainConfig, config, flags))
+        result = run.train(load_config(TrainConfig, config, flags), given=flags)
     if result.rank > 0:
         return EXIT_INCOMPLETE if result.left_out else EXIT_DONE
     print(f"best weights: {result.best}")
@@ -108,13 +133,18 @@ def train(
 @app.command
 def detect(
     *,
-    source: Annotated[str, Parameter(help="Frame folder, video file, glob, or with --batch a folder of those.")],
-    weights: Annotated[Path, Parameter(help="Checkpoint: best.pth of a run.")],
+    source: Annotated[
+        str,
+        Parameter(help="Frame folder, video file, glob, URL, camera or cameras.yaml; with --batch a folder of files."),
+    ],
+    weights: Annotated[
+        str, Parameter(help="Weights: best.pth of a run, a .safetensors file, or shipped, which come with the package.")
+    ] = SHIPPED,
     config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
     debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
     flags: Annotated[DetectFlags, Parameter(name="*")] = {},  # noqa: B006 never changed
 ) -> int:
-    """Score every window of a source: convlstm detect --source clip.mp4 --weights best.pth --save_viz."""
+    """Score every window of a source: convlstm detect --source clip.mp4 --save_viz [--weights best.pth]."""
     from convlstm.detection import detect as run_detection
 
     result = run_detection(source, weights, load_config(DetectConfig, config, flags))
@@ -125,19 +155,112 @@ def detect(
     return result.exit_code
 
 
+@app.command(name="eval")
+def evaluate(
+    *,
+    weights: Annotated[
+        str, Parameter(help="Weights: best.pth of a run, a .safetensors file, or shipped, which come with the package.")
+    ] = SHIPPED,
+    config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
+    debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
+    flags: Annotated[EvalFlags, Parameter(name="*")] = {},  # noqa: B006 never changed
+) -> int:
+    """Judge weights on labelled footage: convlstm eval --data_root data [--split test] [--weights best.pth]."""
+    from convlstm.eval import evaluate_weights
+
+    result = evaluate_weights(weights, load_config(EvalConfig, config, flags))
+    print(result.summary)
+    for line in result.tuning:
+        print(line)
+    if result.saved_weights is not None:
+        print(printable(f"tuned weights: {result.saved_weights}"))
+    print(printable(f"report: {result.report}"))
+    return _finish(result.left_out)
+
+
+@app.command
+def verify(
+    *,
+    source: Annotated[str, Parameter(help="Video file, frame folder or glob that the detector looked at.")],
+    detections: Annotated[Path, Parameter(help="Its boxes: CSV with frame,x1,y1,x2,y2[,confidence,track], or JSON.")],
+    weights: Annotated[
+        str, Parameter(help="Weights: best.pth of a run, a .safetensors file, or shipped, which come with the package.")
+    ] = SHIPPED,
+    config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
+    debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
+    flags: Annotated[VerifyFlags, Parameter(name="*")] = {},  # noqa: B006 never changed
+) -> int:
+    """Tell which boxes of a detector really change: convlstm verify --source clip.mp4 --detections boxes.csv."""
+    from convlstm.verification import verify as run_verification
+
+    result = run_verification(source, detections, weights, load_config(VerifyConfig, config, flags))
+    counts = ", ".join(f"{count} {decision}" for decision, count in result.decisions.items())
+    print(f"{counts}; {result.num_detections} boxes in {result.num_frames} frames")
+    print(f"verdicts: {result.output}")
+    for line in result.left_out:
+        print(printable(f"left out: {line}"), file=sys.stderr)
+    return result.exit_code
+
+
+@app.command
+def export(
+    *,
+    weights: Annotated[str, Parameter(help="Weights to export: best.pth of a run, or shipped.")],
+    output: Annotated[Path, Parameter(help="File to write, .safetensors, or folder for the graphs of other engines.")],
+    config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
+    debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
+    flags: Annotated[ExportFlags, Parameter(name="*")] = {},  # noqa: B006 never changed
+) -> int:
+    """Write weights in another format: convlstm export --weights best.pth --format openvino --output best_openvino."""
+    from convlstm.export.run import export as run_export
+
+    result = run_export(weights, output=output, config=load_config(ExportConfig, config, flags))
+    print(printable(f"weights: {result.path} ({result.digest[:12]})"))
+    if result.exported is not None:
+        print(f"size: {result.size / 1e6:.2f} MB, {result.compressed_size / 1e6:.2f} MB compressed")
+        for precision, difference in result.exported.parity.items():
+            print(f"largest difference from torch in float32, {precision}: {difference:.2g}")
+        if result.exported.ap_loss is not None:
+            print(f"average precision lost by int8: {result.exported.ap_loss:.4f}")
+        print(f"first answer of a new process: {result.first_answer_seconds:.1f} s")
+    return EXIT_DONE
+
+
 @app.command
 def demo(
     *,
     output: Annotated[Path, Parameter(help="Folder for data, run and results.")] = Path("demo"),
     debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
 ) -> int:
-    """Make a small data set, train on it, detect on sequences held out: two to four minutes."""
+    """Make a small data set, detect with the weights that come along, fine-tune them, detect again: some minutes."""
     from convlstm.demo import run_demo
 
     result = run_demo(output)
-    print(f"sequence AUC {result.sequence_auc:.3f}, cell average precision {result.cell_ap:.3f} on held-out sequences")
+    for name, auc, average_precision in (
+        ("shipped weights", result.shipped_sequence_auc, result.shipped_cell_ap),
+        ("after fine-tuning", result.sequence_auc, result.cell_ap),
+    ):
+        print(f"{name}: sequence AUC {auc:.3f}, cell average precision {average_precision:.3f} on held-out sequences")
     print(f"pictures: {result.pictures}")
     print(f"open the report: {result.report.resolve()}")
+    return EXIT_DONE
+
+
+@data.command
+def synthesize(
+    *,
+    config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
+    debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
+    flags: Annotated[SynthesizeFlags, Parameter(name="*")] = {},  # noqa: B006 never changed
+) -> int:
+    """Make a data set with exact masks: convlstm data synthesize --output data/synthetic --backgrounds photos."""
+    from convlstm.utils.data.synthetic.job import synthesize as run_synthesis
+
+    result = run_synthesis(load_config(SynthesizeConfig, config, flags))
+    counts = [f"{number} {split}" for split, number in result.num_by_split.items()]
+    types = [f"{number} {name}" for name, number in sorted(result.num_by_type.items())]
+    made = f"{result.manifest.parent}: {', '.join(counts)} sequences ({', '.join(types)})"
+    print(printable(f"{made}; next: {result.next_command}"))
     return EXIT_DONE
 
 

@@ -1,16 +1,19 @@
-"""`convlstm demo`: synthesise a small data set, train on it, detect on sequences that were held out."""
+"""`convlstm demo`: synthesise a small data set, detect with the weights that come with the package, fine-tune them."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from convlstm.config import DetectConfig, TrainConfig
+from convlstm.config import SHIPPED, DetectConfig, TrainConfig
 from convlstm.detection import DetectJob
 from convlstm.evaluation.evaluate import Evaluation, evaluate
+from convlstm.inference.engines.torch import resolve_device
 from convlstm.inference.predictor import Predictor
+from convlstm.models.checkpoint import Checkpoint, load_checkpoint
 from convlstm.progress import Progress
 from convlstm.report.training_report import write_report
 from convlstm.sources.open import SourcePath
+from convlstm.training.first_weights import first_weights
 from convlstm.training.run import train
 from convlstm.utils.data.dataset import WindowDataset
 from convlstm.utils.data.loader import eval_loader
@@ -29,13 +32,15 @@ SEVERITY = 0.5
 
 @dataclass(frozen=True)
 class DemoResult:
-    """Figures on the held-out sequences, and where to look."""
+    """Figures on the held-out sequences after fine-tuning, those of the shipped weights before, and where to look."""
 
     sequence_auc: float
     cell_ap: float
     weights: Path
     report: Path
     pictures: Path
+    shipped_sequence_auc: float
+    shipped_cell_ap: float
 
 
 def demo_config(output: Path) -> TrainConfig:
@@ -46,11 +51,12 @@ def demo_config(output: Path) -> TrainConfig:
         name="demo",
         target_size=SIZE,
         stride=6,
-        epochs=6,
+        weights=SHIPPED,
+        epochs=3,
         batch_size=8,
-        lr=3e-3,
+        lr=1e-3,
         scheduler="cosine",
-        warmup_epochs=1,
+        warmup_epochs=0.5,
         positive_weight=2,
         ema_decay=0.98,
         report_interval=3,
@@ -61,28 +67,37 @@ def demo_config(output: Path) -> TrainConfig:
 
 def run_demo(output: Path) -> DemoResult:
     """Everything from data to report under `output`; data that is there from an earlier demo is used again."""
-    config = demo_config(output)
+    config, shipped = first_weights(demo_config(output))
+    assert shipped is not None
     if not (config.data_root / config.manifest).exists():
         _synthesise(config)
-    result = train(config)
     held_out = _held_out(config)
+    before = _detect(replace(shipped, target_size=config.target_size), held_out, output / "results_shipped")
+    logger.info("shipped weights: %s", _figures(before))
+    result = train(config)
     pictures = output / "results"
-    _detect(result.best, held_out, pictures)
-    evaluation = _evaluate(result.best, held_out)
+    after = _detect(load_checkpoint(result.best), held_out, pictures)
+    logger.info("after fine-tuning: %s", _figures(after))
     report = write_report(
         output / "report",
-        evaluation,
+        after,
         held_out,
         title="ConvLSTM demo: held-out sequences",
-        subtitle=f"{len(held_out.sequences)} synthetic sequences that training has not seen",
-        settings={"weights": str(result.best), "training report": str(result.report)},
+        subtitle=f"{len(held_out.sequences)} synthetic sequences that training has not seen; "
+        f"shipped weights before fine-tuning: {_figures(before)}",
+        settings={
+            "weights": str(result.best),
+            "training report": str(result.report),
+        },
     )
     return DemoResult(
-        sequence_auc=evaluation.sequences.auc(),
-        cell_ap=evaluation.cells.average_precision(),
+        sequence_auc=after.sequences.auc(),
+        cell_ap=after.cells.average_precision(),
         weights=result.best,
         report=report,
         pictures=pictures,
+        shipped_sequence_auc=before.sequences.auc(),
+        shipped_cell_ap=before.cells.average_precision(),
     )
 
 
@@ -112,17 +127,22 @@ def _held_out(config: TrainConfig) -> WindowDataset:
     return WindowDataset(sequences, config)
 
 
-def _detect(weights: Path, held_out: WindowDataset, output: Path) -> None:
+def _detect(weights: Checkpoint, held_out: WindowDataset, output: Path) -> Evaluation:
+    """Write result files and pictures to `output`, and compare with the truth."""
+    device = resolve_device(held_out.config.device)
+    predictor = Predictor(weights, device=held_out.config.device, stride=held_out.config.stride)
     sources = [SourcePath(held_out.config.data_root / s.row.folder_name) for s in held_out.sequences]
     config = DetectConfig(output=output, save_viz=True, save_heatmaps=True)
-    DetectJob(Predictor(weights, device=config.device, stride=config.stride), config).run(sources)
-
-
-def _evaluate(weights: Path, held_out: WindowDataset) -> Evaluation:
-    predictor = Predictor(weights)
+    DetectJob(predictor, config).run(sources)
     return evaluate(
-        predictor.model,
+        weights.build_model().to(device),
         eval_loader(held_out, held_out.config),
         held_out,
-        threshold=predictor.checkpoint.threshold,
+        threshold=weights.threshold,
+        device=device,
     )
+
+
+def _figures(evaluation: Evaluation) -> str:
+    auc, average_precision = evaluation.sequences.auc(), evaluation.cells.average_precision()
+    return f"sequence AUC {auc:.3f}, cell average precision {average_precision:.3f}"

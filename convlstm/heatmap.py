@@ -1,5 +1,7 @@
 """Pure functions on heatmaps: pooling to one score, cells to pixels, hot cells, regions."""
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +49,32 @@ def hot_regions(heatmap: Float32Array, threshold: float) -> list[tuple[Box, floa
         box = cell_box((top, top + height - 1), (left, left + width - 1), (heatmap.shape[0], heatmap.shape[1]))
         regions.append((box, float(heatmap[labels == label].max())))
     return regions
+
+
+def box_score(heatmap: Float32Array, box: Box, top_share: float = 0.25) -> float:
+    """The probability (0 to 1) that what lies in a normalised box is dynamic: the mean of the highest cells under it.
+
+    `top_share` of the cells count, at least one, so that neither one stray cell nor the still corners of a box decide.
+    A cell is under the box where the two share a quarter of the smaller one's area; where none is, the cell that
+    shares most.
+    """
+    rows, columns = heatmap.shape
+    across = _overlap(box[0] * columns, box[2] * columns, columns)
+    down = _overlap(box[1] * rows, box[3] * rows, rows)
+    shared = np.outer(down, across)  # in cells
+    area = (box[2] - box[0]) * columns * (box[3] - box[1]) * rows
+    under = shared >= 0.25 * min(1.0, area) - 1e-9
+    if area <= 0 or not under.any():
+        return float(heatmap.flat[int(shared.argmax())]) if shared.any() else 0.0
+    highest = np.sort(heatmap[under])[::-1]
+    return float(highest[: max(1, math.ceil(top_share * len(highest) - 1e-9))].mean())
+
+
+def _overlap(start: float, end: float, count: int) -> NDArray[np.float64]:
+    """Length that start..end shares with each of `count` cells, in cells."""
+    places = np.arange(count)
+    shared = np.clip(np.minimum(end, places + 1) - np.maximum(start, places), 0, None)
+    return np.asarray(shared, dtype=np.float64)
 
 
 def to_uint8(heatmap: Float32Array) -> UInt8Array:

@@ -1,6 +1,10 @@
 """SIGINT and SIGTERM as exceptions that come at once, or after the step that must not be torn."""
 
+import ctypes
+import multiprocessing
+import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +14,7 @@ from typing import Any, Self
 from convlstm.errors import Terminated
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_PR_SET_PDEATHSIG = 1
 
 
 class SignalGuard:
@@ -84,6 +89,17 @@ class SignalGuard:
             number, handler = self._previous.popitem()
             signal.signal(number, signal.SIG_DFL if handler is None else handler)  # None: set from outside of Python
         self._num_holds -= 1
+
+
+def leave_signals_to_parent() -> None:
+    """For the start of a worker process: the process that started it ends it in order, and never leaves it behind."""
+    for number in _SIGNALS:  # both often reach the whole process group
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":  # of a killed parent no worker is left, with its memory and its open files
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        parent = multiprocessing.parent_process()
+        if parent is not None and os.getppid() != parent.pid:  # it was killed before this was asked for
+            os._exit(1)
 
 
 def _exception(number: int) -> BaseException:

@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from convlstm import __version__
 from convlstm.cli import main
-from convlstm.config import DetectConfig, TrainConfig, load_config
+from convlstm.config import DetectConfig, EvalConfig, TrainConfig, load_config
+from convlstm.demo import DemoResult
 from convlstm.errors import TrainingError
 from convlstm.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
@@ -71,7 +72,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[TrainConfig
     """The settings with which training was called, in place of training."""
     seen: list[TrainConfig] = []
 
-    def train(config: TrainConfig) -> Any:
+    def train(config: TrainConfig, given: Collection[str]) -> Any:
         seen.append(config)
         return SimpleNamespace(best=tmp_path / "best.pth", report=None, left_out=(), rank=0)
 
@@ -83,7 +84,7 @@ def trained(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[TrainConfig
 def detected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[tuple[Any, Any, DetectConfig]]:
     seen: list[tuple[Any, Any, DetectConfig]] = []
 
-    def detect(source: str, weights: Path, config: DetectConfig) -> Any:
+    def detect(source: str, weights: str, config: DetectConfig) -> Any:
         seen.append((source, weights, config))
         return SimpleNamespace(rows=(), output=tmp_path, exit_code=0)
 
@@ -112,11 +113,11 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments in ([], ["--help"]):
         assert main(arguments) == 0
         text = capsys.readouterr().out
-        assert all(command in text for command in ("train", "detect", "demo"))
+        assert all(command in text for command in ("train", "detect", "export", "demo"))
 
 
 def test_help_names_every_setting_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
-    for command, config in (("train", TrainConfig), ("detect", DetectConfig)):
+    for command, config in (("train", TrainConfig), ("detect", DetectConfig), ("eval", EvalConfig)):
         assert main([command, "--help"]) == 0
         text = capsys.readouterr().out
         for name in config.__dataclass_fields__:
@@ -125,7 +126,9 @@ def test_help_names_every_setting_with_its_default(capsys: pytest.CaptureFixture
     assert "[640 640]" in " ".join(capsys.readouterr().out.split())
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["train", "--help"], ["detect", "--help"]])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["--version"], ["train", "--help"], ["detect", "--help"], ["eval", "--help"]]
+)
 def test_help_does_not_import_torch(arguments: list[str]) -> None:
     code = (
         "import sys; from convlstm.cli import main; code = main(sys.argv[1:]); "
@@ -170,8 +173,73 @@ def test_detect_takes_settings_as_train_does(tmp_path: Path, detected: list[tupl
     arguments = ["detect", "--source", "in/*.mp4", "--weights", "w.pth", "--config", str(path)]
     assert main([*arguments, "--save_viz", "--save-heatmaps", "--batch", "--threshold", "0.75"]) == 0
     [(source, weights, config)] = detected
-    assert (source, weights) == ("in/*.mp4", Path("w.pth"))
+    assert (source, weights) == ("in/*.mp4", "w.pth")
     assert config == DetectConfig(stride=5, threshold=0.75, save_viz=True, save_heatmaps=True, batch=True)
+
+
+@pytest.mark.parametrize(("arguments", "named"), [([], "shipped"), (["--weights", "./shipped"], "./shipped")])
+def test_detect_takes_the_shipped_weights_unless_told_otherwise(
+    detected: list[tuple[Any, Any, DetectConfig]], arguments: list[str], named: str
+) -> None:
+    assert main(["detect", "--source", "clip.mp4", *arguments]) == 0
+    assert detected == [("clip.mp4", named, DetectConfig())]
+
+
+def test_help_of_detect_names_the_shipped_weights(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["detect", "--help"]) == 0
+    assert "[default: shipped]" in " ".join(capsys.readouterr().out.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("resume", [[], ["--resume", "auto"]])
+def test_training_learns_which_flags_were_given(monkeypatch: pytest.MonkeyPatch, resume: list[str]) -> None:
+    """A flag insists on its value, also where that is the default."""
+    seen: list[tuple[TrainConfig, set[str]]] = []
+
+    def note(config: TrainConfig, given: Collection[str]) -> Any:
+        seen.append((config, set(given)))
+        return SimpleNamespace(best="", report=None, left_out=(), rank=0)
+
+    monkeypatch.setattr("convlstm.training.run.train_or_resume" if resume else "convlstm.training.run.train", note)
+    assert main(["train", "--weights", "shipped", "--stem", "motion", *resume]) == 0
+    assert seen == [(TrainConfig(weights="shipped"), {"weights", "stem"})]
+
+
+def test_export_writes_what_detection_reads(
+    weights: Path, data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "new" / "mine.safetensors"
+    assert main(["export", "--weights", str(weights), "--output", str(output)]) == 0
+    digest = load_checkpoint(weights).digest
+    assert load_checkpoint(output).digest == digest
+    assert capsys.readouterr().out == f"weights: {output} ({digest[:12]})\n"
+    arguments = ["detect", "--source", str(data_root / "s1"), "--device", "cpu", "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--weights", str(weights)]) == 0
+    first = capsys.readouterr().out
+    assert main([*arguments, "--weights", str(output), "--overwrite"]) == 0
+    assert capsys.readouterr().out == first
+
+
+def test_detect_without_weights(data_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["detect", "--source", str(data_root / "s1"), "--device", "cpu", "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--short_sequences", "repeat_last"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith(f"{data_root}/s1: ")
+
+
+def test_demo_prints_both_figures_side_by_side(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run_demo(output: Path) -> DemoResult:
+        names = {name: output / name for name in ("weights", "report", "pictures")}
+        return DemoResult(0.98765, 0.9, **names, shipped_sequence_auc=0.75, shipped_cell_ap=0.5)
+
+    monkeypatch.setattr("convlstm.demo.run_demo", run_demo)
+    assert main(["demo", "--output", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "shipped weights: sequence AUC 0.750, cell average precision 0.500 on held-out sequences",
+        "after fine-tuning: sequence AUC 0.988, cell average precision 0.900 on held-out sequences",
+        f"pictures: {tmp_path}/pictures",
+        f"open the report: {tmp_path}/report",
+    ]
 
 
 def test_resume_hands_flags_on(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -193,7 +261,7 @@ WRONG_USAGE = [
     (["train", "--epochz", "3"], "Unknown option: --epochz. Did you mean --epochs?"),
     (["train", "--batchsize", "3"], "Unknown option: --batchsize. Did you mean --batch-size?"),
     (["tran"], 'Unknown command "tran". Did you mean "train"?'),
-    (["--debug"], 'Unknown command "--debug". Available commands: train, detect, demo.'),
+    (["--debug"], 'Unknown command "--debug". Available commands: '),
     (["train", "extra"], 'unexpected "extra": values follow their flag'),
     (["train", "--epochs", "three"], 'Invalid value for --epochs: "three" is not a whole number'),
     (["train", "--epochs"], 'Command "train" parameter --epochs requires an argument.'),
@@ -218,7 +286,20 @@ WRONG_USAGE = [
     ),
     (["train", "--resume", "x", "--config", "{yaml}"], "--resume takes its settings from the run: leave --config out"),
     (["detect", "--weights", "w.pth"], 'Command "detect" parameter --source requires an argument.'),
-    (["detect", "--source", "x"], 'Command "detect" parameter --weights requires an argument.'),
+    (["detect", "--source", "x", "--weights"], 'Command "detect" parameter --weights requires an argument.'),
+    (["export", "--output", "x.safetensors"], 'Command "export" parameter --weights requires an argument.'),
+    (
+        ["export", "--weights", "{weights}", "--output", "x.onnx"],
+        "x.onnx: only .safetensors files tell their format: add --format onnx or openvino",
+    ),
+    (
+        ["train", "--weights", "shipped", "--stem", "rgb"],
+        "stem is set to rgb, but shipped was trained with motion: leave stem out, or take other weights",
+    ),
+    (
+        ["train", "--weights", "{weights}", "--stem", "motion"],
+        "stem is set to motion, but {weights} was trained with rgb: leave stem out, or take other weights",
+    ),
     (["detect", "--source", "x", "--weights", "w", "--threshold", "7"], "threshold must lie between 0 and 1, got 7.0"),
     (["detect", "--source", "{here}", "--weights", "{weights}", "--device", "warp"], "device 'warp' cannot be used: "),
 ]
@@ -253,6 +334,8 @@ def test_failures_are_one_line_and_exit_1(tmp_path: Path, weights: Path, capsys:
         (["train", "--resume", "nope"], "nope: nothing to resume: no run folder with args.yaml and weights/last.pth"),
         (["detect", "--source", "nope", "--weights", str(weights)], "nope: no such file or folder"),
         (["detect", "--source", str(tmp_path), "--weights", "no.pth"], "no.pth: no such weights file"),
+        (["export", "--weights", "no.pth", "--output", "x.safetensors"], "no.pth: no such weights file"),
+        (["train", "--weights", "no.safetensors"], "no.safetensors: no such weights file"),
     ):
         assert main(arguments) == 1
         assert one_line(capsys) == message
@@ -282,7 +365,7 @@ def test_what_ends_a_command(
     code: int,
     message: str,
 ) -> None:
-    def fail(config: TrainConfig) -> None:
+    def fail(config: TrainConfig, given: Collection[str]) -> None:
         raise error
 
     monkeypatch.setattr("convlstm.training.run.train", fail)
@@ -294,7 +377,7 @@ def test_sigterm_ends_a_command_and_the_handler_is_put_back(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    monkeypatch.setattr("convlstm.training.run.train", lambda config: os.kill(os.getpid(), signal.SIGTERM))
+    monkeypatch.setattr("convlstm.training.run.train", lambda config, given: os.kill(os.getpid(), signal.SIGTERM))
     assert main(["train"]) == 143
     assert one_line(capsys) == "terminated; what is finished is kept"
     assert signal.getsignal(signal.SIGTERM) is before
@@ -315,7 +398,7 @@ def test_train_names_what_was_left_out(
     trained: list[TrainConfig], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     result = SimpleNamespace(best=Path("best.pth"), report=None, left_out=("cam1: empty", "cam2: gone"), rank=0)
-    monkeypatch.setattr("convlstm.training.run.train", lambda config: result)
+    monkeypatch.setattr("convlstm.training.run.train", lambda config, given: result)
     assert main(["train"]) == 3
     captured = capsys.readouterr()
     assert captured.out == "best weights: best.pth\n"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from convlstm.config import (
     DetectConfig,
+    EvalConfig,
     ModelConfig,
     TrainConfig,
     check_target_size,
@@ -286,3 +287,55 @@ def test_every_setting_has_a_help_text_with_its_default(kind: Kind) -> None:
 def test_importing_the_configuration_does_not_import_torch() -> None:
     code = "import convlstm.config, sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+DATA: dict[str, Any] = {"data_root": "data"}
+SOURCE: dict[str, Any] = {"source": "clip.mp4", "truth": "truth.csv"}
+TUNED: dict[str, Any] = {**DATA, "split": "val", "save_weights": "w.pth"}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "either --data_root or --source"),
+        ({**DATA, **SOURCE}, "either --data_root or --source"),
+        ({"source": "clip.mp4"}, "--source needs --truth"),
+        ({**DATA, "truth": "t.csv"}, "truth has no meaning with --data_root"),
+        ({**SOURCE, "split": "val"}, "split has no meaning with --source"),
+        ({**SOURCE, "manifest": "x.csv"}, "manifest has no meaning with --source"),
+        ({**SOURCE, "seed": 1, "val_ratio": 0.2}, "val_ratio, seed has no meaning with --source"),
+        ({**SOURCE, "recall": 0.9, "save_weights": "w.pth"}, "--recall learns from what it is given"),
+        ({**DATA, "recall": 0.9, "save_weights": "w.pth"}, "needs validation data, --data_root D --split val"),
+        ({**TUNED, "split": "test", "calibrate": True}, "--calibrate learns from what it is given"),
+        ({**DATA, "split": "val", "recall": 0.9}, "name a file with --save_weights, or let --overwrite"),
+        ({**DATA, "save_weights": "w.pth"}, "save_weights has no meaning without --recall or --calibrate"),
+        ({**DATA, "overwrite": True}, "overwrite has no meaning without"),
+        ({**TUNED, "recall": 0.0}, "recall must be greater than 0"),
+        ({**TUNED, "recall": 1.1}, "recall must be greater than 0 and at most 1"),
+        ({**DATA, "at_recall": 0}, "at_recall must be greater than 0"),
+        ({**DATA, "threshold": 1.0}, "threshold must lie between 0 and 1"),
+        ({**DATA, "stride": 0}, "stride must be greater than 0"),
+        ({**DATA, "false_cells": 0}, "false_cells must be greater than 0"),
+        ({**DATA, "resamples": 0}, "resamples must be greater than 0"),
+        ({**DATA, "val_ratio": 1.0}, "val_ratio must lie in"),
+        ({**DATA, "mask_min_share": 1.0}, "mask_min_share must lie in"),
+        ({**DATA, "split": "dev"}, "split must be one of auto, test, val, train, all"),
+        ({**DATA, "baselines": ["mog3"]}, "baselines must be of all, .* got mog3"),
+        ({**DATA, "baselines": ["all", "knn"]}, "baselines must be all, none, or names"),
+        ({**DATA, "baselines": []}, "baselines must be all, none, or names of methods, got nothing"),
+    ],
+)
+def test_evaluations_that_make_no_sense_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(EvalConfig, flags=values)
+
+
+def test_baselines_are_named_in_one_order() -> None:
+    names = ("frame_difference", "mog2", "knn", "optical_flow")
+    for asked, expected in ((("all",), names), (("none",), ()), (("knn", "mog2"), ("mog2", "knn"))):
+        assert load_config(EvalConfig, flags={**DATA, "baselines": asked}).baseline_names == expected
+
+
+def test_an_evaluation_may_tune_on_validation_only() -> None:
+    assert load_config(EvalConfig, flags={**TUNED, "calibrate": True}).save_weights == Path("w.pth")
+    assert load_config(EvalConfig, flags={**TUNED, "save_weights": None, "overwrite": True, "recall": 1}).recall == 1

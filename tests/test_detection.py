@@ -20,8 +20,10 @@ from convlstm.config import DetectConfig, ModelConfig
 from convlstm.detection import DetectResult, detect
 from convlstm.errors import CheckpointError, DataError
 from convlstm.inference.predictor import Predictor
-from convlstm.models.checkpoint import Checkpoint, save_checkpoint
+from convlstm.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
+from convlstm.shipped import shipped_weights
+from convlstm.sources.open import open_source
 from convlstm.types import Frame, Heatmap
 
 Pixels = NDArray[np.uint8]
@@ -340,6 +342,10 @@ def test_running_again_does_nothing(recordings: Path, tmp_path: Path, job: Calla
         {"event_hysteresis": 0.0},
         {"event_min_seconds": 1.0},
         {"event_max_gap_seconds": 2.0},
+        {"event_max_distance": 0.0},
+        {"event_padding_seconds": 0.1},
+        {"save_clips": True},
+        {"save_video": True},
         {"save_viz": True},
         {"save_heatmaps": True},
         {"overwrite": True},
@@ -465,3 +471,137 @@ def test_another_frame_rate_than_in_training_is_said(
     assert "frames/s" not in caplog.text
     assert job(write_video(tmp_path / "slow.mp4", frames, fps=5)).exit_code == 0
     assert "slow.mp4: 5 frames/s, but the weights were trained at 25" in caplog.text
+
+
+def test_it_works_with_no_training_at_all_and_says_with_which_weights(
+    tmp_path: Path, weights: Path, frames: list[Pixels], write_folder: WriteFolder, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "convlstm")
+    folder = write_folder(tmp_path / "cam1", frames)
+    config = DetectConfig(output=tmp_path / "results", device="cpu", stride=1)
+    result = detect(folder, config=config)
+    shipped = load_checkpoint(shipped_weights())
+    assert f"weights: shipped ({shipped.digest[:12]})" in caplog.messages
+    assert result.rows[0].windows == len(frames) - shipped.seq_length + 1
+    caplog.clear()
+    assert detect(folder, "shipped", config).num_skipped == 1
+    assert detect(folder, shipped_weights(), config).num_skipped == 1
+    assert detect(folder, weights, config).num_skipped == 0
+    assert f"weights: {weights} ({load_checkpoint(weights).digest[:12]})" in caplog.messages
+
+
+def frames_in(path: Path) -> int:
+    return len(list(open_source(path)))
+
+
+def test_clips_and_video_hold_what_events_json_says(
+    tmp_path: Path, weights: Path, make_frames: MakeFrames, write_video: WriteVideo, job: Callable[..., DetectResult]
+) -> None:
+    video = write_video(tmp_path / "road.mp4", make_frames(40))
+    heatmaps = list(Predictor(weights, device="cpu", stride=1, engine="torch")(video))
+    peaks = sorted(float(heatmap.probabilities.max()) for heatmap in heatmaps)
+    threshold = peaks[-6]
+    settings = {"threshold": threshold, "event_hysteresis": 0.0, "event_max_gap_seconds": 0.0, "save_clips": True}
+    assert job(video, **settings, save_video=True).exit_code == 0
+    output = tmp_path / "results"
+    events = json.loads((output / "events.json").read_text())
+    assert events
+    shown: dict[str, set[int]] = {}
+    for event in events:
+        shown.setdefault(event["clip"], set()).update(range(event["start_frame"], event["end_frame"] + 1))
+    assert {f"road_clips/{path.name}" for path in (output / "road_clips").iterdir()} == set(shown)
+    for clip, frames in shown.items():
+        assert frames_in(output / clip) == len(frames) == max(frames) - min(frames) + 1
+    assert frames_in(output / "road_video.mp4") == 40
+    again = job(video, **settings, save_video=True)
+    assert again.num_skipped == 1
+    (output / next(iter(shown))).unlink()
+    assert job(video, **settings, save_video=True).num_skipped == 0
+    assert (output / next(iter(shown))).exists()
+    assert job(video, **settings).num_skipped == 1
+
+
+def test_clips_are_made_for_what_was_scanned_without(recordings: Path, job: Callable[..., DetectResult]) -> None:
+    job(recordings / "road.mp4", threshold=0.01)
+    assert job(recordings / "road.mp4", threshold=0.01, save_clips=True).num_skipped == 0
+    assert job(recordings / "road.mp4", threshold=0.01, save_clips=True).num_skipped == 1
+
+
+def test_videos_end_at_the_limit_and_the_job_goes_on(
+    recordings: Path, tmp_path: Path, job: Callable[..., DetectResult], caplog: pytest.LogCaptureFixture
+) -> None:
+    limits = {"threshold": 0.01, "save_clips": True, "save_video": True, "max_output_gb": 2e-6}
+    result = job(recordings, batch=True, **limits)
+    assert result.exit_code == 0 and len(result.rows) == 3
+    assert "videos reached 2e-06 GB" in caplog.text
+    events = json.loads((tmp_path / "results" / "events.json").read_text())
+    assert {"cam1_clips/clip_001.mp4", None} == {event["clip"] for event in events}
+    assert job(recordings / "cam1", **limits).num_skipped == 1
+
+
+def test_padding_makes_events_longer_but_not_longer_than_the_source(
+    recordings: Path, tmp_path: Path, job: Callable[..., DetectResult]
+) -> None:
+    def spans(padding: float) -> list[tuple[int, int]]:
+        job(recordings / "cam1", threshold=0.3, event_max_gap_seconds=0.0, event_padding_seconds=padding)
+        events = json.loads((tmp_path / "results" / "events.json").read_text())
+        assert all(event["start_s"] == pytest.approx(event["start_frame"] / 25) for event in events)
+        assert all(event["end_s"] == pytest.approx(event["end_frame"] / 25) for event in events)
+        return [(event["start_frame"], event["end_frame"]) for event in events]
+
+    plain = spans(0.0)
+    assert plain
+    assert sorted(spans(0.08)) == sorted((max(0, start - 2), min(11, end + 2)) for start, end in plain)
+    assert set(spans(60.0)) == {(0, 11)}
+
+
+def test_one_recording_in_parts_gives_what_one_file_gives(
+    tmp_path: Path, make_frames: MakeFrames, write_folder: WriteFolder, job: Callable[..., DetectResult]
+) -> None:
+    frames = make_frames(30)
+    write_folder(tmp_path / "whole", frames)
+    for number, start in enumerate((0, 7, 19)):
+        write_folder(tmp_path / "parts" / f"part_{number + 9}", frames[start : (7, 19, 30)[number]])
+    settings = {"threshold": 0.3, "save_heatmaps": True, "save_viz": True}
+    job(tmp_path / "whole", **settings, output=tmp_path / "a")
+    result = job(tmp_path / "parts", **settings, output=tmp_path / "b", batch=True, continuous=True)
+    assert [(row.source, row.frames) for row in result.rows] == [(str(tmp_path / "parts"), 30)]
+    one, joined = (json.loads((tmp_path / name / "events.json").read_text()) for name in ("a", "b"))
+    assert one and len(one) == len(joined)
+    for event, other in zip(one, joined, strict=True):
+        places = {key: other.pop(key) for key in ("start_file", "start_in_file_s", "end_file", "end_in_file_s")}
+        assert {**event, "source": ""} == {**other, "source": ""}
+        part = max(p for p, start in enumerate((0, 7, 19)) if start <= event["start_frame"])
+        assert places["start_file"] == str(tmp_path / "parts" / f"part_{part + 9}")
+        assert places["start_in_file_s"] == pytest.approx((event["start_frame"] - (0, 7, 19)[part]) / 25)
+    with np.load(tmp_path / "a" / "whole_heatmaps.npz") as a, np.load(tmp_path / "b" / "parts_heatmaps.npz") as b:
+        for name in a:
+            np.testing.assert_allclose(a[name], b[name], atol=1e-6)
+    again = job(tmp_path / "parts", **settings, output=tmp_path / "b", batch=True, continuous=True)
+    assert again.num_skipped == 1
+
+
+def test_sampled_frames_keep_the_numbers_and_times_of_the_video(
+    tmp_path: Path, make_frames: MakeFrames, write_video: WriteVideo, job: Callable[..., DetectResult]
+) -> None:
+    video = write_video(tmp_path / "road.mp4", make_frames(40))
+    result = job(video, sample_fps=12.5, threshold=0.001, save_heatmaps=True)
+    windows = [json.loads(line) for line in (tmp_path / "results" / "results.jsonl").read_text().splitlines()]
+    assert [(w["first_frame"], w["last_frame"]) for w in windows] == [(2 * i, 2 * i + 6) for i in range(17)]
+    assert [w["end_s"] for w in windows] == pytest.approx([w["last_frame"] / 25 for w in windows], abs=0.001)
+    (event,) = json.loads((tmp_path / "results" / "events.json").read_text())
+    assert (event["start_frame"], event["end_frame"], result.rows[0].frames) == (0, 38, 20)
+    with np.load(tmp_path / "results" / "road_heatmaps.npz") as arrays:
+        assert arrays["first_frame"].tolist() == [w["first_frame"] for w in windows]
+
+
+def test_cells_outside_the_region_count_for_nothing(
+    recordings: Path, tmp_path: Path, job: Callable[..., DetectResult]
+) -> None:
+    job(recordings / "road.mp4", roi=("0 0 1 0 1 0.5 0 0.5",), ignore=("0 0 0.34 0 0.34 1 0 1",), threshold=0.001)
+    windows = [json.loads(line) for line in (tmp_path / "results" / "results.jsonl").read_text().splitlines()]
+    assert {w["cells"] for w in windows} == {2}  # of two rows of three
+    (event,) = json.loads((tmp_path / "results" / "events.json").read_text())
+    assert event["box"] == pytest.approx([1 / 3, 0, 1, 0.5], abs=1e-5)
+    again = job(recordings / "road.mp4", threshold=0.001)
+    assert again.num_skipped == 0  # another region is another result

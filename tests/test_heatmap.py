@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convlstm.heatmap import cell_box, cells_to_pixels, hot_cells, hot_regions, to_uint8, window_score
+from convlstm.heatmap import box_score, cell_box, cells_to_pixels, hot_cells, hot_regions, to_uint8, window_score
 from convlstm.types import Float32Array
 
 pytestmark = pytest.mark.pure
@@ -75,3 +75,45 @@ def test_to_uint8_keeps_the_fixed_scale_without_overflow() -> None:
 
 def test_to_uint8_does_not_rescale_faint_heatmaps() -> None:
     assert to_uint8(np.array([[0.0, 0.1]], dtype=np.float32)).tolist() == [[0, 26]]
+
+
+@pytest.mark.parametrize(
+    ("box", "score"),
+    [
+        ((0.0, 0.0, 0.25, 0.25), 0.8),  # one cell
+        ((0.05, 0.05, 0.1, 0.1), 0.8),  # a part of it
+        ((0.0, 0.0, 0.5, 0.25), 0.8),  # two cells, of which the hotter one counts
+        ((0.0, 0.0, 1.0, 1.0), (0.8 + 0.6 + 0.4) / 4),  # a quarter of sixteen: the zeros of others count
+        ((0.75, 0.75, 1.0, 1.0), 0.4),
+        ((0.2, 0.0, 0.5, 0.25), 0.0),  # a fifth of the first cell is too little
+        ((0.15, 0.15, 0.35, 0.35), 0.8),  # smaller than a cell and over four: all of them count
+    ],
+)
+def test_box_score_is_the_mean_of_the_hottest_cells_under_it(
+    box: tuple[float, float, float, float], score: float
+) -> None:
+    heatmap = heatmap_of(4, 4, {(0, 0): 0.8, (2, 2): 0.6, (3, 3): 0.4})
+    assert box_score(heatmap, box) == pytest.approx(score)
+
+
+def test_box_score_takes_as_many_cells_as_it_is_told() -> None:
+    heatmap = heatmap_of(2, 2, {(0, 0): 0.8, (0, 1): 0.4})
+    whole = (0.0, 0.0, 1.0, 1.0)
+    assert [box_score(heatmap, whole, share) for share in (0.01, 0.5, 1.0)] == pytest.approx([0.8, 0.6, 0.3])
+
+
+def test_box_score_of_a_thin_box_is_that_of_the_cell_it_shares_most_with() -> None:
+    heatmap = heatmap_of(1, 10, {(0, 4): 0.7, (0, 5): 0.9})
+    assert box_score(heatmap, (0.45, 0.0, 0.508, 0.1)) == pytest.approx(0.7)
+    assert box_score(heatmap, (0.45, 0.5, 0.45, 0.5)) == 0.0  # without an area
+
+
+@given(st.integers(1, 5), st.integers(1, 5), st.data())
+def test_box_score_lies_between_the_lowest_and_the_highest_cell(rows: int, columns: int, data: st.DataObject) -> None:
+    values = data.draw(st.lists(st.floats(0, 1, width=32), min_size=rows * columns, max_size=rows * columns))
+    heatmap = np.array(values, dtype=np.float32).reshape(rows, columns)
+    x1, y1 = data.draw(st.floats(0, 0.9)), data.draw(st.floats(0, 0.9))
+    x2, y2 = data.draw(st.floats(x1 + 0.01, 1)), data.draw(st.floats(y1 + 0.01, 1))
+    score = box_score(heatmap, (x1, y1, x2, y2), data.draw(st.sampled_from([0.1, 0.25, 1.0])))
+    assert float(heatmap.min()) - 1e-6 <= score <= float(heatmap.max()) + 1e-6
+    assert box_score(heatmap, (0, 0, 1, 1), 1.0) == pytest.approx(float(heatmap.mean()), abs=1e-5)

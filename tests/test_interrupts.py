@@ -291,3 +291,59 @@ def test_a_process_ends_after_its_step() -> None:
     """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (143, b"whole step", b"")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of the death of their parent")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_worker_leaves_signals_to_its_parent_and_does_not_outlive_it(number: int) -> None:
+    code = """if True:
+        import os, subprocess, sys
+        worker = "import time; from convlstm.interrupts import leave_signals_to_parent; leave_signals_to_parent(); "
+        worker += "print('ready', flush=True); time.sleep(60)"
+        child = subprocess.Popen([sys.executable, "-c", worker], stdout=subprocess.PIPE)
+        child.stdout.readline()
+        print(child.pid, flush=True)
+        sys.stdin.read()
+    """
+    arguments = [sys.executable, "-c", code]
+    parent = subprocess.Popen(arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    if number != signal.SIGKILL:
+        os.kill(worker, number)
+        time.sleep(0.2)
+        assert state_of(worker) in "SRD"
+    parent.kill()
+    parent.communicate()
+    deadline = time.monotonic() + 10
+    while state_of(worker) in "SRD" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert state_of(worker) not in "SRD"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of the death of their parent")
+def test_a_worker_whose_parent_died_at_once_ends_too() -> None:
+    code = """if True:
+        import multiprocessing, os, time
+        from convlstm.interrupts import leave_signals_to_parent
+
+        def work(parent):
+            while os.getppid() == parent:
+                time.sleep(0.01)
+            leave_signals_to_parent()
+            os.write(1, b"works on for nobody")
+
+        worker = multiprocessing.get_context("fork").Process(target=work, args=(os.getpid(),))
+        worker.start()
+        os.write(1, b"%d " % worker.pid)
+        os._exit(0)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)  # until both have ended
+    worker, said = done.stdout.split(b" ", 1)
+    assert said == b"" and state_of(int(worker)) not in "SRD"
+
+
+def state_of(process: int) -> str:
+    """One letter, as `ps` tells it; Z where there is none any more."""
+    done = subprocess.run(["ps", "-o", "stat=", "-p", str(process)], capture_output=True, text=True, check=False)
+    return done.stdout.strip()[:1] or "Z"

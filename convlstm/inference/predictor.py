@@ -1,18 +1,21 @@
-"""A checkpoint and a source to heatmaps."""
+"""Weights and a source to heatmaps."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from convlstm.clips import too_short
-from convlstm.errors import ConfigError
+from convlstm.config import SHIPPED, DetectPrecision, EngineName, Mode
+from convlstm.inference.engines.base import Weights
+from convlstm.inference.open import open_engine
 from convlstm.inference.stream import HeatmapStream
-from convlstm.models.checkpoint import Checkpoint, load_checkpoint
 from convlstm.sources.base import Source
 from convlstm.sources.open import open_source
 from convlstm.types import Frame, Heatmap
+
+if TYPE_CHECKING:  # what runs exported graphs must not wait for torch
+    from convlstm.models.checkpoint import Checkpoint
 
 FRAMES_PER_CALL = 12
 
@@ -20,14 +23,29 @@ FRAMES_PER_CALL = 12
 class Predictor:
     """`for heatmap in Predictor("best.pth")("clip.mp4"): ...`
 
-    Takes what detection needs from the checkpoint: classes, window length, frame size, threshold.
+    Takes what detection needs from the weights, a file, a Checkpoint or the folder of an export: classes, window
+    length, frame size, threshold. Without an argument they are those that come with the package. Raises
+    CheckpointError, and ConfigError for a device, an engine or a precision that cannot be had.
     """
 
-    def __init__(self, weights: str | Path | Checkpoint, *, device: str = "auto", stride: int = 3) -> None:
-        self.checkpoint = weights if isinstance(weights, Checkpoint) else load_checkpoint(Path(weights))
-        self.device = resolve_device(device)
+    def __init__(
+        self,
+        weights: "str | Path | Checkpoint" = SHIPPED,
+        *,
+        device: str = "auto",
+        stride: int = 3,
+        mode: Mode = "windowed",
+        engine: EngineName = "auto",
+        precision: DetectPrecision = "auto",
+    ) -> None:
+        self.engine = open_engine(weights, engine=engine, device=device, precision=precision)
         self.stride = stride
-        self.model = self.checkpoint.build_model().to(self.device)
+        self.mode = mode
+
+    @property
+    def checkpoint(self) -> Weights:
+        """What the weights say of themselves: classes, window length, frame size, threshold, digest."""
+        return self.engine.weights
 
     def __call__(self, source: Source | str | Path, *, pad_short: bool = False) -> Iterator[Heatmap]:
         """All windows of a source, in time order.
@@ -55,27 +73,6 @@ class Predictor:
             seq_length = self.checkpoint.seq_length
             raise too_short(name, longest, seq_length, remedies="set short_sequences to repeat_last to pad it")
 
-    def stream(self) -> HeatmapStream:
-        """A fresh stream for frames that arrive one by one."""
-        return HeatmapStream(
-            self.model,
-            seq_length=self.checkpoint.seq_length,
-            stride=self.stride,
-            target_size=self.checkpoint.target_size,
-            device=self.device,
-        )
-
-
-def resolve_device(device: str) -> torch.device:
-    """`auto` takes CUDA, then MPS, then the CPU. Raises ConfigError for a device that is not there."""
-    if device == "auto":
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        chosen = torch.device(device)
-        torch.empty(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = " ".join(str(error).splitlines()[:1])
-        raise ConfigError(f"device {device!r} cannot be used: {reason}; use auto or cpu") from error
-    return chosen
+    def stream(self, *, target_size: tuple[int, int] | None = None) -> HeatmapStream:
+        """A fresh stream for frames that arrive one by one; `target_size` as in HeatmapStream."""
+        return HeatmapStream(self.engine, stride=self.stride, mode=self.mode, target_size=target_size)

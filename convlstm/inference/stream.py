@@ -8,12 +8,15 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from convlstm.clips import resize_frame
-from convlstm.models.temporal_classifier import TemporalClassifier, clip_logits
-from convlstm.types import Frame, Heatmap
+from convlstm.config import Mode
+from convlstm.inference.engines.base import Context, Engine, Gates, State
+from convlstm.inference.probabilities import class_probabilities, dynamic_probability
+from convlstm.types import Float32Array, Frame, Heatmap
+
+Place = tuple[int, float]
+"""Index and presentation time of a frame."""
 
 
 class HeatmapStream:
@@ -22,22 +25,22 @@ class HeatmapStream:
     Windows are `seq_length` consecutive frames and start `stride` frames apart, at the first frame and again after
     every gap in the frames' `index`; none spans a gap, and neither do the lags of the motion stem. What is kept does
     not grow: `conv_x` of the encoder's output for the last `seq_length` frames, and the greys that the lags need.
+
+    With `mode` "stateful" the state of the recurrence goes on from frame to frame instead, from the first one after a
+    gap: one step a frame, whatever the stride, and a memory that is not cut off at the window's start. Heatmaps come at
+    the same frames and bear the same spans; the first one after a gap is that of the windowed mode.
+
+    `target_size` (height, width) is by default that of the weights; only torch takes another.
     """
 
     def __init__(
-        self,
-        model: TemporalClassifier,
-        *,
-        seq_length: int,
-        stride: int,
-        target_size: tuple[int, int],
-        device: torch.device,
+        self, engine: Engine, *, stride: int, mode: Mode = "windowed", target_size: tuple[int, int] | None = None
     ) -> None:
-        self.model = model
-        self.seq_length = seq_length
+        self.engine = engine
+        self.target_size = target_size or engine.weights.target_size
+        self.seq_length = engine.weights.seq_length
         self.stride = stride
-        self.target_size = target_size
-        self.device = device
+        self.mode = mode
         self._reset()
 
     def process(self, frames: Sequence[Frame]) -> list[Heatmap]:
@@ -68,51 +71,49 @@ class HeatmapStream:
     def _reset(self) -> None:
         self._num_seen = 0
         self._last: Frame | None = None
-        self._places: deque[tuple[int, float]] = deque(maxlen=self.seq_length)
-        self._gates: Tensor | None = None  # (up to T - 1, 4D, GH, GW)
-        self._greys: Tensor | None = None  # (up to P, H, W)
+        self._places: deque[Place] = deque(maxlen=self.seq_length)
+        self._gates: list[Gates] = []  # of up to T - 1 frames; none where the state is carried on
+        self._context: Context = None
+        self._state: State = None
 
     def _process_gapless(self, frames: Sequence[Frame]) -> list[Heatmap]:
-        with torch.inference_mode():
-            gates = self._encode(frames)
-            num_before = len(gates) - len(frames)
-            self._gates = gates[max(0, len(gates) - self.seq_length + 1) :].clone()
-            ends: list[int] = []  # places in gates
-            spans: list[tuple[tuple[int, float], tuple[int, float]]] = []
-            for i, frame in enumerate(frames):
-                self._places.append((frame.index, frame.pts_seconds))
-                self._num_seen += 1
-                over = self._num_seen - self.seq_length
-                if over >= 0 and over % self.stride == 0:
-                    ends.append(num_before + i)
-                    spans.append((self._places[0], self._places[-1]))
-            self._last = frames[-1]
-            return self._heatmaps(gates, ends, spans) if ends else []
+        resized = np.stack([resize_frame(frame.pixels, self.target_size) for frame in frames])
+        gates, self._context = self.engine.encode(resized, self._context)
+        ends: list[int] = []  # places in frames
+        spans: list[tuple[Place, Place]] = []
+        for i, frame in enumerate(frames):
+            self._places.append((frame.index, frame.pts_seconds))
+            self._num_seen += 1
+            over = self._num_seen - self.seq_length
+            if over >= 0 and over % self.stride == 0:
+                ends.append(i)
+                spans.append((self._places[0], self._places[-1]))
+        self._last = frames[-1]
+        logits = self._windowed(gates, ends) if self.mode == "windowed" else self._stateful(gates, ends)
+        return self._heatmaps(logits, spans) if spans else []
 
-    def _heatmaps(
-        self, gates: Tensor, ends: Sequence[int], spans: Sequence[tuple[tuple[int, float], tuple[int, float]]]
-    ) -> list[Heatmap]:
-        windows = torch.tensor(ends)[:, None] - torch.arange(self.seq_length).flip(0)  # (W, T)
-        logits = self.model.window_head(gates, windows)
-        heatmaps = self.model.dynamic_probability(logits).cpu().numpy().astype(np.float32)
-        classes = clip_logits(logits).softmax(dim=1).tolist()
+    def _windowed(self, new_gates: list[Gates], ends: Sequence[int]) -> Float32Array:
+        gates, num_before = self._gates + new_gates, len(self._gates)
+        self._gates = gates[max(0, len(gates) - self.seq_length + 1) :]
+        if not ends:
+            return np.empty(0, dtype=np.float32)
+        windows = num_before + np.array(ends)[:, None] + np.arange(1 - self.seq_length, 1)  # (W, T)
+        return self.engine.window_head(gates, windows)
+
+    def _stateful(self, new_gates: list[Gates], ends: Sequence[int]) -> Float32Array:
+        logits = []
+        for gates in new_gates:
+            step_logits, self._state = self.engine.step(gates, self._state)
+            logits.append(step_logits)
+        return np.stack(logits)[np.array(ends, dtype=np.int64)]
+
+    def _heatmaps(self, logits: Float32Array, spans: Sequence[tuple[Place, Place]]) -> list[Heatmap]:
+        heatmaps = dynamic_probability(logits, self.engine.weights.model)
+        classes = class_probabilities(logits).tolist()
         return [
             Heatmap(heatmaps[i], first[0], last[0], first[1], last[1], tuple(classes[i]))
             for i, (first, last) in enumerate(spans)
         ]
-
-    def _encode(self, frames: Sequence[Frame]) -> Tensor:
-        """`conv_x` of the encoded frames, (up to T - 1 earlier ones + N, 4D, GH, GW)."""
-        resized = np.stack([resize_frame(frame.pixels, self.target_size) for frame in frames])
-        pixels = torch.from_numpy(resized).to(self.device).permute(0, 3, 1, 2)  # (N, 3, H, W)
-        config = self.model.config
-        num_earlier = len(self._greys) if self._greys is not None else 0
-        now = torch.arange(num_earlier, num_earlier + len(frames))
-        lagged = (now[:, None] - torch.tensor(config.lags)).clamp(min=0)
-        gates, greys = self.model.encode_frames(pixels, now, lagged, self._greys)
-        if greys is not None:
-            self._greys = greys[-config.num_context :].clone()
-        return gates if self._gates is None else torch.cat([self._gates, gates])
 
 
 def _gapless(frames: Sequence[Frame]) -> list[Sequence[Frame]]:

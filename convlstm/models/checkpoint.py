@@ -2,7 +2,8 @@
 
 A file holds `model_state_dict`, the metadata that detection needs, and, in `last.pth`, a `training` section. The digest
 of the content identifies equal training results; the seal at the file's end covers its bytes, each of them. Files of
-the original implementation (`model_state_dict` alone, no seal) load too, with its defaults.
+the original implementation (`model_state_dict` alone, no seal) load too, with its defaults. For passing on, the same
+content without `training` goes into a safetensors file; its digest is the same.
 """
 
 import hashlib
@@ -13,7 +14,7 @@ import os
 import struct
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -31,6 +32,7 @@ from convlstm.config import (
     config_to_dict,
 )
 from convlstm.errors import CheckpointError, ConfigError
+from convlstm.models.safetensors_file import read_safetensors, safetensors_bytes
 from convlstm.models.temporal_classifier import TemporalClassifier
 
 FORMAT = "convlstm-checkpoint-2"
@@ -42,6 +44,8 @@ SEAL = b"convlstm sha256 "
 Readers of zip archives, `torch.load` among them, pass over such a comment.
 """
 NUM_DIGITS = 64
+
+SAFETENSORS = ".safetensors"
 
 LARGEST_UNFOLDING = 8
 """A file whose tensors take more than this many times its size is refused."""
@@ -83,28 +87,45 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint, *, keep_previous: Path |
     """Write in one step (temporary file, fsync, rename) and return the digest of the content.
 
     The digest covers names, shapes, types and values: equal training gives equal `best.pth`. The file's bytes are
-    sealed apart from that.
+    sealed apart from that. A name that ends in .safetensors gives such a file: weights as float32, no `training`.
     """
+    is_safetensors = Path(path).suffix.lower() == SAFETENSORS
+    if is_safetensors:
+        weights = {name: tensor.float() for name, tensor in checkpoint.weights.items()}
+        checkpoint = replace(checkpoint, weights=weights, training=None)
     content = {
         "format": FORMAT,
         "model_state_dict": {name: tensor.detach().cpu().contiguous() for name, tensor in checkpoint.weights.items()},
         "model": config_to_dict(checkpoint.model),
         "seq_length": checkpoint.seq_length,
         "target_size": list(checkpoint.target_size),
-        "threshold": checkpoint.threshold,
-        "fps": checkpoint.fps,
+        "threshold": float(checkpoint.threshold),
+        "fps": float(checkpoint.fps),
         "library_version": checkpoint.library_version,
         "metrics": dict(checkpoint.metrics) if checkpoint.metrics is not None else None,
         "training": dict(checkpoint.training) if checkpoint.training is not None else None,
     }
     digest = content_digest(content)
+    to_bytes = safetensors_bytes if is_safetensors else _sealed_archive
     with atomic_write(path, keep_previous=keep_previous) as file:
-        file.write(_sealed_archive({**content, "digest": digest}))
+        file.write(to_bytes({**content, "digest": digest}))
     return digest
 
 
+def save_safetensors(path: Path, checkpoint: Checkpoint) -> str:
+    """As `save_checkpoint`, for passing on: missing folders are made.
+
+    Raises ConfigError for names that do not end in .safetensors.
+    """
+    path = Path(path)
+    if path.suffix.lower() != SAFETENSORS:
+        raise ConfigError(f"{path}: only {SAFETENSORS} files can be written: give the name that ending")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return save_checkpoint(path, checkpoint)
+
+
 def load_checkpoint(path: Path) -> Checkpoint:
-    """Read and check a checkpoint; nothing but tensors and plain values is ever unpickled.
+    """Read and check a checkpoint, .pth or .safetensors; nothing but tensors and plain values is ever unpickled.
 
     Raises CheckpointError for files that are missing, damaged, altered, foreign, or hold anything executable.
     """
@@ -214,6 +235,8 @@ def _read(path: Path) -> tuple[dict[str, Any], bool]:
     if not path.is_file():
         raise CheckpointError(f"{path}: no such weights file")
     try:
+        if path.suffix.lower() == SAFETENSORS:
+            return read_safetensors(path), True
         with path.open("rb") as file:
             is_sealed = _check_seal(path, file)
             file.seek(0)

@@ -1,13 +1,22 @@
 """What the encoder sees of a frame: `rgb` as it is, or `motion`, exposure taken out and differences added.
 
-Shapes: N frames, M encoded frames, E earlier frames, L lags, H W pixels.
+Shapes: N frames, M encoded frames, E earlier frames, L lags, D kinds of grey that differences are taken of, H W pixels.
 """
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from convlstm.config import Differences
 
 CONTRAST_FLOOR = 0.05
 """Added to a frame's standard deviation: a flat, noisy frame is not blown up to full contrast."""
+
+NEIGHBOURHOOD = 16
+"""Pixels: light is taken to be even over about two of these."""
+
+LOCAL_FLOOR = 0.2
+"""As CONTRAST_FLOOR, for a neighbourhood, in units of the whole frame's contrast."""
 
 FRAMES_AT_ONCE = 8
 """Float copies of a whole batch would take gigabytes, and on a CPU these few stay in its caches."""
@@ -34,25 +43,56 @@ def take_out_exposure(frames: Tensor) -> tuple[Tensor, Tensor]:
         return normalised, (red + green + blue) / 3
 
 
+def take_out_local_light(greys: Tensor) -> Tensor:
+    """Greys (N, H, W) minus the mean of their neighbourhood, over its standard deviation plus a floor; same shape.
+
+    What a lamp or the shadow of a cloud does to a place is gone, as far as it does the same to the whole neighbourhood:
+    local contrast normalisation (Jarrett et al. 2009), with statistics on a coarse grid. H and W: multiples of 16.
+    """
+    with torch.autocast(greys.device.type, enabled=False):
+        planes = greys.unsqueeze(1)
+        moments = torch.cat([F.avg_pool2d(planes, NEIGHBOURHOOD), F.avg_pool2d(planes.square(), NEIGHBOURHOOD)], dim=1)
+        moments = F.avg_pool2d(moments, 3, stride=1, padding=1, count_include_pad=False)
+        mean, square = moments.unbind(1)
+        scale = 1 / ((square - mean.square()).clamp(min=0).sqrt() + LOCAL_FLOOR)
+        fields = torch.stack([mean * scale, scale], dim=1)
+        offset, gain = F.interpolate(fields, size=greys.shape[-2:], mode="bilinear", align_corners=False).unbind(1)
+        return gain.mul_(greys).sub_(offset)
+
+
+def num_differences(differences: Differences) -> int:
+    """D: kinds of grey that the motion stem takes differences of."""
+    return 2 if differences == "both" else 1
+
+
 def motion_features(
-    frames: Tensor, encode: Tensor, lagged: Tensor, earlier_greys: Tensor | None = None
+    frames: Tensor,
+    encode: Tensor,
+    lagged: Tensor,
+    earlier_greys: Tensor | None = None,
+    differences: Differences = "frame",
 ) -> tuple[Tensor, Tensor]:
-    """Frames (N, 3, H, W) to features (M, 3+L, H, W), channels last, and greys (E+N, H, W).
+    """Frames (N, 3, H, W) to features (M, 3+D*L, H, W), channels last, and greys (E+N, D, H, W).
 
     `encode` int64 (M,) names the frames to give features of, `lagged` int64 (M, L) for each those that its differences
-    are taken to: a channel per lag, the grey now minus the grey then. Both are places in the E frames whose greys are
-    given, followed by `frames`.
+    are taken to: a channel per lag, the grey now minus the grey then, of each kind of grey one after another. Both are
+    places in the E frames whose greys are given, followed by `frames`.
     """
     num_earlier = len(earlier_greys) if earlier_greys is not None else 0
     height, width = frames.shape[-2:]
-    greys = torch.empty((num_earlier + len(frames), height, width), device=frames.device)
+    num_kinds, num_lags = num_differences(differences), lagged.shape[1]
+    greys = torch.empty((num_earlier + len(frames), num_kinds, height, width), device=frames.device)
     if earlier_greys is not None:
         greys[:num_earlier] = earlier_greys
-    features = new_features((len(encode), 3 + lagged.shape[1], height, width), frames.device)
+    features = new_features((len(encode), 3 + num_kinds * num_lags, height, width), frames.device)
     places = [place - num_earlier for place in encode.tolist()]
     for begin in range(0, len(frames), FRAMES_AT_ONCE):
         normalised, grey = take_out_exposure(frames[begin : begin + FRAMES_AT_ONCE])
-        greys[num_earlier + begin : num_earlier + begin + len(grey)] = grey
+        new_greys = greys[num_earlier + begin : num_earlier + begin + len(grey)]
+        if differences != "local":
+            new_greys[:, 0] = grey
+        if differences != "frame":
+            new_greys[:, -1] = take_out_local_light(grey)
         rows = [row for row, place in enumerate(places) if begin <= place < begin + len(grey)]
         if rows:
             taken = normalised[_slice_of([places[row] - begin for row in rows])]
@@ -60,8 +100,9 @@ def motion_features(
     for begin in range(0, len(encode), FRAMES_AT_ONCE):
         chunk = slice(begin, begin + FRAMES_AT_ONCE)
         now = greys[encode[chunk]]
-        for lag in range(lagged.shape[1]):
-            features[chunk, 3 + lag] = (now - greys[lagged[chunk, lag]]).to(features.dtype)
+        for lag in range(num_lags):
+            difference = (now - greys[lagged[chunk, lag]]).to(features.dtype)
+            features[chunk, 3 + lag :: num_lags] = difference
     return features, greys
 
 

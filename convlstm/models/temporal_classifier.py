@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from convlstm.config import ModelConfig
 from convlstm.models.convlstm import ConvLSTM, ConvLSTMCell, State
-from convlstm.models.stem import motion_features, rgb_features
+from convlstm.models.stem import motion_features, num_differences, rgb_features
 from convlstm.types import CELL_SIZE
 
 ENCODER_CHANNELS = (16, 32, 64, 128, 64)
@@ -41,7 +41,8 @@ class TemporalClassifier(nn.Module):
     def __init__(self, config: ModelConfig | None = None, **options: Any) -> None:
         super().__init__()
         self.config = replace(config or ModelConfig(), **options)
-        num_inputs = 3 + (len(self.config.lags) if self.config.stem == "motion" else 0)
+        num_lags = len(self.config.lags) if self.config.stem == "motion" else 0
+        num_inputs = 3 + num_differences(self.config.differences) * num_lags
         layers: list[nn.Module] = []
         for before, after in zip((num_inputs, *ENCODER_CHANNELS), ENCODER_CHANNELS, strict=False):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
@@ -102,13 +103,13 @@ class TemporalClassifier(nn.Module):
     ) -> tuple[Tensor, Tensor | None]:
         """Frames as in `window_logits` to gates (M, 4D, GH, GW), for the recurrence, and the greys of the motion stem.
 
-        Where a stream of frames is cut into calls, the greys (E, H, W) that came out of the last call go into the next
-        one; places in `encode` and `lagged` then begin with those E frames.
+        Where a stream of frames is cut into calls, the greys (E, D, H, W) that came out of the last call go into the
+        next one; places in `encode` and `lagged` then begin with those E frames.
         """
         self._check_frames(frames)
         greys = None
         if self.config.stem == "motion":
-            features, greys = motion_features(frames, encode, lagged, earlier_greys)
+            features, greys = motion_features(frames, encode, lagged, earlier_greys, self.config.differences)
         else:
             features = rgb_features(frames, encode)
         encoded = self.encoder(features)

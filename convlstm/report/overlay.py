@@ -4,17 +4,17 @@ All pictures are uint8 RGB (H, W, 3). No matplotlib here: it would slow the star
 """
 
 import io
-from collections.abc import Sequence
 from functools import cache
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from convlstm.clips import resize_frame
 from convlstm.heatmap import cells_to_pixels, hot_cells, to_uint8, window_score
 from convlstm.report.text import font, shorten, to_ascii
-from convlstm.report.timeline import TIMELINE_HEIGHT, draw_timeline, format_seconds
+from convlstm.report.timeline import TIMELINE_HEIGHT, ScoreTimeline, draw_timeline, format_seconds
 from convlstm.types import Float32Array, Frame, Heatmap, UInt8Array
 
 # matplotlib's "inferno" at 0, 0.1 ... 0.9: black, violet, red, yellow, evenly brighter to the eye
@@ -35,6 +35,7 @@ _PANEL_WIDTH, _PANEL_HEIGHT, _MIN_SLOT = 560, 640, 340
 _MARGIN, _GAP, _BAR_SPACE = 28, 24, 66
 _TITLE_HEIGHT, _CAPTION_HEIGHT = 84, 38
 _INK, _GREY, _HOT, _CALM = (24, 27, 33), (96, 102, 112), (200, 55, 45), (70, 84, 104)
+_TRUE = (60, 220, 90)
 
 
 def colorize(values: Float32Array) -> UInt8Array:
@@ -61,12 +62,29 @@ def draw_overlay(pixels: UInt8Array, heatmap: Float32Array, threshold: float) ->
     opacity = _MAX_OPACITY * np.sqrt(strength)[..., None]
     blended = pixels + opacity * (colorize(probability).astype(np.float32) - pixels)
     picture: UInt8Array = np.rint(blended).astype(np.uint8)
-    hot = cells_to_pixels(hot_cells(heatmap, threshold).astype(np.float32), size) > 0.5
-    contours, _ = cv2.findContours(hot.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    outline_cells(picture, hot_cells(heatmap, threshold), (255, 255, 255))
+    return picture
+
+
+def outline_cells(picture: UInt8Array, cells: NDArray[np.bool_], color: tuple[int, int, int]) -> None:
+    """Draw a line around the regions of `cells` (GH, GW) into the picture (H, W, 3), inside of them."""
+    size = (picture.shape[0], picture.shape[1])
+    inside = cells_to_pixels(cells.astype(np.float32), size) > 0.5
+    contours, _ = cv2.findContours(inside.astype(np.uint8), cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     thickness = max(1, round(min(size) / 270))
     cv2.drawContours(picture, contours, -1, (0, 0, 0), thickness + 2)
-    cv2.drawContours(picture, contours, -1, (255, 255, 255), thickness)
-    return picture
+    cv2.drawContours(picture, contours, -1, color, thickness)
+
+
+def frame_beside_overlay(
+    pixels: UInt8Array, heatmap: Float32Array, threshold: float, truth: NDArray[np.bool_] | None = None
+) -> UInt8Array:
+    """The frame (H, W, 3) and its overlay in one picture (H, 2W, 3); cells of `truth` (GH, GW) outlined in green."""
+    panels = [pixels.copy(), draw_overlay(pixels, heatmap, threshold)]
+    if truth is not None:
+        for panel in panels:
+            outline_cells(panel, truth, _TRUE)
+    return np.concatenate(panels, axis=1)
 
 
 def encode_png(rgb: UInt8Array) -> bytes:
@@ -77,11 +95,11 @@ def encode_png(rgb: UInt8Array) -> bytes:
 
 
 def result_picture(
-    frame: Frame, heatmap: Heatmap, timeline: Sequence[Heatmap], *, name: str, threshold: float, label: str
+    frame: Frame, heatmap: Heatmap, timeline: ScoreTimeline, *, name: str, threshold: float, label: str
 ) -> UInt8Array:
     """Frame, heatmap and overlay side by side, and below them the highest probability of every window over time.
 
-    `frame` is one of the window of `heatmap`; `timeline` holds all windows of the source in time order; `name` is the
+    `frame` is one of the window of `heatmap`; `timeline` holds all windows of the source; `name` is the
     source, `label` the verdict, as in "dynamic 0.97". Any characters are safe in both.
     """
     pixels = resize_frame(frame.pixels, _panel_size(frame.pixels.shape[0], frame.pixels.shape[1]))
@@ -107,7 +125,9 @@ def result_picture(
     bar_left = _MARGIN + offsets[1] + (slot + width) // 2 + 12
     _draw_color_bar(canvas, (bar_left, top), height, threshold)
     area = (_MARGIN, top + height, canvas_width - _MARGIN, canvas.height)
-    draw_timeline(canvas, area, timeline or [heatmap], shown=heatmap, threshold=threshold)
+    draw_timeline(
+        canvas, area, timeline if len(timeline) else ScoreTimeline([heatmap]), shown=heatmap, threshold=threshold
+    )
     return np.asarray(canvas, dtype=np.uint8)
 
 

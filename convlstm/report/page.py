@@ -23,28 +23,44 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Table:
+    """Rows of text below a header; cells in `strong`, (row, column), stand out."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    strong: frozenset[tuple[int, int]] = frozenset()
+
+
+@dataclass(frozen=True)
 class GalleryItem:
-    """A picture of one window; `is_mistake` where the prediction contradicts the truth."""
+    """A picture of one window; `is_mistake` where the prediction contradicts the truth, `badge` in words of its own."""
 
     png: bytes = field(repr=False)
     caption: str
     is_mistake: bool
+    badge: str = ""
 
 
 @dataclass(frozen=True)
 class ReportPage:
     """What the page says, from top to bottom.
 
-    `summary` are the key figures, `notes` what a reader must be warned of, `details` the settings. The gallery shows
-    mistakes first, otherwise in the order given: worst first.
+    `summary` are the key figures, some with `small_print` below, `notes` what a reader must be warned of, `details` the
+    settings. The gallery shows mistakes first, otherwise in the order given: worst first; `gallery_note` explains its
+    pictures.
     """
 
     title: str
     subtitle: str
     summary: Mapping[str, str]
     notes: Sequence[str] = ()
+    tables: Sequence[Table] = ()
     figures: Sequence[Figure] = ()
     gallery: Sequence[GalleryItem] = ()
+    gallery_note: str = ""
+    small_print: Mapping[str, str] = field(default_factory=dict)
     details: Mapping[str, str] = field(default_factory=dict)
 
 

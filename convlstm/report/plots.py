@@ -4,24 +4,15 @@ Every function returns the bytes of one PNG, touches no global state of matplotl
 says why in the picture. NaN and missing values are left out.
 """
 
-import io
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from numpy.typing import ArrayLike, NDArray
 
-from convlstm.errors import printable
-from convlstm.report.text import shorten
+from convlstm.report.axes import COLORS, GREY, INK, add_legend, drawable, new_figure, say, style_axes, to_png
 
-_DPI = 144
-_INK, _GREY, _GRID = "#181b21", "#606670", "#dee2e8"
-_COLORS = ("#1f61ac", "#e8710a", "#2e8b57", "#8e44ad", "#c8372d", "#00838f", "#8d6e63", "#5f6b7a")
 _MAX_CURVE_POINTS = 2000
 
 Row = Mapping[str, float]
@@ -33,7 +24,7 @@ def training_curves(rows: Sequence[Row]) -> bytes:
     `rows` are those of `results.csv`; of their columns epoch, train_loss, val_loss, lr, cell_ap, cell_f1, window_ap,
     window_auc, window_f1 and sequence_auc any may be missing.
     """
-    figure = _figure(10, 7)
+    figure = new_figure(10, 7)
     loss, ranking, f1, rate = figure.subplots(2, 2).flat
     _epoch_panel(loss, rows, "Loss", "loss", ("train_loss", "val_loss"))
     _epoch_panel(
@@ -49,15 +40,15 @@ def training_curves(rows: Sequence[Row]) -> bytes:
         axes.set_ylim(-0.03, 1.03)
     rate.set_ylim(bottom=0)
     rate.yaxis.set_major_formatter(lambda value, _: f"{value:.3g}")
-    return _png(figure)
+    return to_png(figure)
 
 
 def _epoch_panel(axes: Axes, rows: Sequence[Row], title: str, ylabel: str, columns: Sequence[str]) -> None:
-    _style(axes, title, "epoch", ylabel)
+    style_axes(axes, title, "epoch", ylabel)
     epochs = _column(rows, "epoch")
     epochs = np.where(np.isnan(epochs), np.arange(len(rows)) + 1, epochs)
     drawn = 0
-    for column, color in zip(columns, _COLORS, strict=False):
+    for column, color in zip(columns, COLORS, strict=False):
         values = _column(rows, column)
         if np.isnan(values).all():
             continue
@@ -65,11 +56,11 @@ def _epoch_panel(axes: Axes, rows: Sequence[Row], title: str, ylabel: str, colum
         axes.plot(epochs, values, color=color, linewidth=1.8, marker="o", markersize=marker_size, label=column)
         drawn += 1
     if not drawn:
-        _say(axes, "no epoch done yet" if not rows else "undefined: no value in any epoch")
+        say(axes, "no epoch done yet" if not rows else "undefined: no value in any epoch")
         return
     axes.set_xlim(epochs.min() - 0.5, epochs.max() + 0.5)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-    _legend(axes)
+    add_legend(axes)
 
 
 def _column(rows: Sequence[Row], name: str) -> NDArray[np.float64]:
@@ -85,30 +76,30 @@ def confusion_matrix(matrix: ArrayLike, classes: Sequence[str]) -> bytes:
     if counts.shape != (num_classes, num_classes):
         raise ValueError(f"matrix must be ({num_classes}, {num_classes}) for {num_classes} classes, got {counts.shape}")
     side = min(10.0, 3.6 + 0.9 * num_classes)
-    figure = _figure(side + 0.8, side)
+    figure = new_figure(side + 0.8, side)
     axes = figure.subplots()
     if counts.sum() == 0:
-        _style(axes, "Confusion matrix", "", "")
-        _say(axes, "undefined: no samples")
-        return _png(figure)
+        style_axes(axes, "Confusion matrix", "", "")
+        say(axes, "undefined: no samples")
+        return to_png(figure)
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     bar = figure.colorbar(image, ax=axes, shrink=0.8, format=PercentFormatter(1.0))
-    bar.ax.tick_params(colors=_GREY, labelsize=9.5)
+    bar.ax.tick_params(colors=GREY, labelsize=9.5)
     bar.outline.set_visible(False)
-    bar.set_label("share of the true class", color=_GREY)
-    _style(axes, "Confusion matrix", "predicted", "true")
+    bar.set_label("share of the true class", color=GREY)
+    style_axes(axes, "Confusion matrix", "predicted", "true")
     axes.grid(visible=False)
-    names = [_drawable(name, 24) for name in classes]
+    names = [drawable(name, 24) for name in classes]
     axes.set_xticks(range(num_classes), names, rotation=0 if num_classes <= 3 else 40, parse_math=False)
     axes.set_yticks(range(num_classes), names, parse_math=False)
     for (row, column), count in np.ndenumerate(counts):
         share = f"{shares[row, column]:.1%}" if totals[row, 0] else "no samples"
-        color = "white" if shares[row, column] > 0.55 else _INK
+        color = "white" if shares[row, column] > 0.55 else INK
         size = max(5.0, min(12.0, 75 / num_classes))
         axes.text(column, row, f"{count:,}\n{share}", ha="center", va="center", color=color, fontsize=size)
-    return _png(figure)
+    return to_png(figure)
 
 
 def pr_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike, float]]) -> bytes:
@@ -116,9 +107,9 @@ def pr_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike, float]]) -> bytes
 
     The arrays may run in either direction. The lines are steps, whose area is the average precision.
     """
-    figure = _figure(6.6, 5.6)
+    figure = new_figure(6.6, 5.6)
     axes = figure.subplots()
-    _style(axes, "Precision and recall", "recall", "precision")
+    style_axes(axes, "Precision and recall", "recall", "precision")
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.03))
     labels, drawn = [], False
     for number, (name, (precision, recall, average)) in enumerate(curves.items()):
@@ -128,18 +119,18 @@ def pr_curves(curves: Mapping[str, tuple[ArrayLike, ArrayLike, float]]) -> bytes
         axes.plot(
             x if is_defined else [],
             y if is_defined else [],
-            color=_COLORS[number % len(_COLORS)],
+            color=COLORS[number % len(COLORS)],
             linewidth=2,
             drawstyle="steps-pre",
             label=f"curve {number}",
         )
         score = f"AP {average:.3f}" if is_defined else "undefined: one class only"
-        labels.append(f"{_drawable(name, 40)}, {score}")
+        labels.append(f"{drawable(name, 40)}, {score}")
     if curves:
-        _legend(axes, labels)
+        add_legend(axes, labels)
     if not drawn:
-        _say(axes, "undefined: one class only" if curves else "nothing was measured")
-    return _png(figure)
+        say(axes, "undefined: one class only" if curves else "nothing was measured")
+    return to_png(figure)
 
 
 def _recall_order(recall: ArrayLike, precision: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -168,68 +159,24 @@ def reliability(
     probability = np.asarray(bin_probability, dtype=np.float64)
     frequency = np.asarray(bin_frequency, dtype=np.float64)
     count = np.nan_to_num(np.asarray(bin_count, dtype=np.float64))
-    figure = _figure(6.6, 7)
+    figure = new_figure(6.6, 7)
     upper, lower = figure.subplots(2, 1, height_ratios=(3, 1), sharex=True)
-    _style(upper, "Reliability", "", f"observed share of dynamic {what}")
-    _style(lower, "", "predicted probability", what)
+    style_axes(upper, "Reliability", "", f"observed share of dynamic {what}")
+    style_axes(lower, "", "predicted probability", what)
     upper.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     usable = np.isfinite(probability) & np.isfinite(frequency)
     if not usable.any() or not count.any():
-        _say(upper, f"undefined: no {what} with a known truth")
-        _say(lower, "")
-        return _png(figure)
-    upper.plot([0, 1], [0, 1], color=_GREY, linewidth=1.2, linestyle="--", label="perfectly calibrated")
+        say(upper, f"undefined: no {what} with a known truth")
+        say(lower, "")
+        return to_png(figure)
+    upper.plot([0, 1], [0, 1], color=GREY, linewidth=1.2, linestyle="--", label="perfectly calibrated")
     label = f"model, ECE {ece:.3f}" if np.isfinite(ece) else "model, ECE undefined"
     upper.plot(
-        probability[usable], frequency[usable], color=_COLORS[0], linewidth=2, marker="o", markersize=5, label=label
+        probability[usable], frequency[usable], color=COLORS[0], linewidth=2, marker="o", markersize=5, label=label
     )
-    _legend(upper)
+    add_legend(upper)
     edges = np.linspace(0, 1, len(count) + 1)
-    lower.bar(edges[:-1], count, width=np.diff(edges), align="edge", color=_COLORS[0], edgecolor="white", linewidth=0.6)
+    lower.bar(edges[:-1], count, width=np.diff(edges), align="edge", color=COLORS[0], edgecolor="white", linewidth=0.6)
     lower.set_yscale("log")
     lower.set_ylim(0.7, count.max() * 2)
-    return _png(figure)
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), dpi=_DPI, facecolor="white")
-    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _style(axes: Axes, title: str, xlabel: str, ylabel: str) -> None:
-    axes.set_title(title, fontsize=12, color=_INK, loc="left", pad=8)
-    axes.set_xlabel(xlabel, fontsize=10.5, color=_GREY)
-    axes.set_ylabel(ylabel, fontsize=10.5, color=_GREY)
-    axes.tick_params(colors=_GREY, labelsize=9.5)
-    axes.grid(visible=True, color=_GRID, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(_GREY)
-
-
-def _legend(axes: Axes, labels: Sequence[str] = ()) -> None:
-    """A legend; `labels` replace the artists' own afterwards, since there `$` and a leading `_` mean something."""
-    legend = axes.legend(fontsize=9.5, framealpha=0.9, edgecolor=_GRID, labelcolor=_INK)
-    for text, label in zip(legend.get_texts(), labels, strict=False):
-        text.set_parse_math(False)
-        text.set_text(label)
-
-
-def _drawable(name: str, limit: int) -> str:
-    """`name` without the characters that the plots' font lacks: matplotlib warns of each."""
-    font = get_font(findfont(FontProperties()))
-    return shorten("".join(c if font.get_char_index(ord(c)) else "?" for c in printable(name)), limit)
-
-
-def _say(axes: Axes, message: str) -> None:
-    axes.set(xticks=[], yticks=[])
-    box: dict[str, Any] = {"transform": axes.transAxes, "ha": "center", "va": "center"}
-    axes.text(0.5, 0.5, message, fontsize=12, color=_GREY, **box)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", metadata={"Software": None})
-    return buffer.getvalue()
+    return to_png(figure)

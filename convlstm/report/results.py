@@ -12,8 +12,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from convlstm.atomic import atomic_write, atomic_write_text
 from convlstm.errors import DataError, printable
 from convlstm.types import Event, Heatmap
@@ -86,42 +84,39 @@ class ResultsFolder:
 
     def add_window(self, source: str, heatmap: Heatmap, *, probability: float, num_hot: int) -> None:
         """Append a line to results.jsonl, in one write."""
-        line = {
-            "source": source,
-            "first_frame": heatmap.first_frame,
-            "last_frame": heatmap.last_frame,
-            "start_s": round(heatmap.start_seconds, 6),
-            "end_s": round(heatmap.end_seconds, 6),
-            "probability": round(probability, 6),
-            "cells": num_hot,
-        }
+        line = window_to_dict(source, heatmap, probability=probability, num_hot=num_hot)
         with (self.folder / "results.jsonl").open("ab") as file:
             file.write(json.dumps(line).encode() + b"\n")
 
-    def finish(self, result: SourceResult, events: Sequence[Event], fingerprint: str) -> None:
-        """Record a source as done, with its events; rewrites results.csv and events.json in one step each."""
+    def finish(
+        self,
+        result: SourceResult,
+        events: Sequence[Event],
+        fingerprint: str,
+        details: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Record a source as done, with its events and, for each, further entries of events.json (`details`).
+
+        Rewrites results.csv and events.json in one step each.
+        """
+        found = [event_to_dict(result.source, event) for event in events]
+        for event, more in zip(found, details, strict=bool(details)):
+            event.update(more)
         self._state[result.source] = {
             "fingerprint": fingerprint,
             "row": asdict(result),
-            "events": [event_to_dict(result.source, event) for event in events],
+            "events": found,
         }
         self._write_tables()
 
     def heatmaps_path(self, name: str) -> Path:
-        """Where `save_heatmaps` writes."""
+        """Where the heatmaps of a source are kept."""
         return self.folder / f"{name}_heatmaps.npz"
 
-    def save_heatmaps(self, name: str, heatmaps: Sequence[Heatmap]) -> None:
-        """`NAME_heatmaps.npz`: heatmaps float32 (N, GH, GW), frames int64 (N,), times float64 (N,) in seconds."""
-        with atomic_write(self.heatmaps_path(name)) as file:
-            np.savez_compressed(
-                file,
-                heatmaps=np.stack([h.probabilities for h in heatmaps]),
-                first_frame=np.array([h.first_frame for h in heatmaps], dtype=np.int64),
-                last_frame=np.array([h.last_frame for h in heatmaps], dtype=np.int64),
-                start_s=np.array([h.start_seconds for h in heatmaps], dtype=np.float64),
-                end_s=np.array([h.end_seconds for h in heatmaps], dtype=np.float64),
-            )
+    def events(self, source: str) -> list[dict[str, Any]]:
+        """What events.json holds of `source`."""
+        entry = self._state.get(source)
+        return list(entry["events"]) if entry is not None else []
 
     def rows(self) -> list[SourceResult]:
         """What results.csv holds."""
@@ -140,9 +135,10 @@ class ResultsFolder:
     def _drop_unfinished(self) -> None:
         path = self.folder / "results.jsonl"
         if path.exists():
-            kept = [line for line in path.read_bytes().splitlines() if _source_of(line) in self._state]
-            with atomic_write(path) as file:
-                file.write(b"".join(line + b"\n" for line in kept))
+            with path.open("rb") as lines, atomic_write(path) as file:
+                for line in lines:  # one by one: after days they are many
+                    if _source_of(line) in self._state:
+                        file.write(line.rstrip(b"\r\n") + b"\n")
         self._write_tables()
 
     def _write_tables(self) -> None:
@@ -153,7 +149,20 @@ class ResultsFolder:
         atomic_write_text(self.folder / STATE_NAME, json.dumps(self._state))
 
 
-def event_to_dict(source: str, event: Event) -> Mapping[str, Any]:
+def window_to_dict(source: str, heatmap: Heatmap, *, probability: float, num_hot: int) -> dict[str, Any]:
+    """A window as results.jsonl holds it."""
+    return {
+        "source": source,
+        "first_frame": heatmap.first_frame,
+        "last_frame": heatmap.last_frame,
+        "start_s": round(heatmap.start_seconds, 6),
+        "end_s": round(heatmap.end_seconds, 6),
+        "probability": round(probability, 6),
+        "cells": num_hot,
+    }
+
+
+def event_to_dict(source: str, event: Event) -> dict[str, Any]:
     """An event as events.json holds it; the box is normalised x1 y1 x2 y2."""
     return {
         "source": source,

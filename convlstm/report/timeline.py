@@ -1,7 +1,7 @@
 """The curve under a result picture: the highest probability of every window over time."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import cv2
 import numpy as np
@@ -27,6 +27,56 @@ _LONG = 600
 _PADDING = 12  # pixels over 1 and under 0, so that no mark is cut off
 
 
+class ScoreTimeline:
+    """The highest probability of every window over time.
+
+    Where there are more than `capacity` windows, neighbours are taken together and the higher one stays: what is kept
+    does not grow with the source.
+    """
+
+    def __init__(self, windows: Iterable[Heatmap] = (), *, capacity: int = 1 << 14) -> None:
+        self.capacity = capacity
+        self.start_seconds = math.inf
+        self.end_seconds = -math.inf
+        self._points: list[tuple[float, float]] = []  # middle of the window, its score
+        self._per_point = 1
+        self._num_in_last = 0
+        for window in windows:
+            self.add(window)
+
+    def add(self, window: Heatmap) -> None:
+        """Take the next window, in time order."""
+        self.start_seconds = min(self.start_seconds, window.start_seconds)
+        self.end_seconds = max(self.end_seconds, window.end_seconds)
+        point = (window.start_seconds + window.end_seconds) / 2, window_score(window.probabilities)
+        if self._points and self._num_in_last < self._per_point:
+            self._points[-1] = _higher(self._points[-1], point)
+            self._num_in_last += 1
+            return
+        if len(self._points) == self.capacity:
+            self._points = [_higher(*self._points[i : i + 2]) for i in range(0, self.capacity, 2)]
+            self._per_point *= 2
+        self._points.append(point)
+        self._num_in_last = 1
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    @property
+    def middles(self) -> NDArray[np.float64]:
+        """Seconds (N,)."""
+        return np.array([middle for middle, _ in self._points])
+
+    @property
+    def scores(self) -> NDArray[np.float64]:
+        """Probabilities (N,)."""
+        return np.array([score for _, score in self._points])
+
+
+def _higher(*points: tuple[float, float]) -> tuple[float, float]:
+    return max(points, key=lambda point: point[1])
+
+
 def format_seconds(seconds: float) -> str:
     """Seconds up to ten minutes, h:mm:ss.ss beyond."""
     if seconds < _LONG:
@@ -40,17 +90,16 @@ def _clock(seconds: int) -> str:
 
 
 def draw_timeline(
-    canvas: Image.Image, area: Area, timeline: Sequence[Heatmap], *, shown: Heatmap, threshold: float
+    canvas: Image.Image, area: Area, timeline: ScoreTimeline, *, shown: Heatmap, threshold: float
 ) -> None:
     """Draw into `area` of the RGB `canvas`: a point per window at its middle, threshold, peak, and the shown window.
 
-    `timeline` is not empty and in time order. However long it is, each pixel column keeps its highest window only.
+    `timeline` is not empty. However long it is, each pixel column keeps its highest window only.
     """
     plot = (area[0] + 78, area[1] + 66, area[2] - 12, area[3] - 76)
-    start = min(timeline[0].start_seconds, shown.start_seconds)
-    end = max(timeline[-1].end_seconds, shown.end_seconds, start + 1e-3)
-    middles = np.array([(window.start_seconds + window.end_seconds) / 2 for window in timeline])
-    scores = np.array([window_score(window.probabilities) for window in timeline])
+    start = min(timeline.start_seconds, shown.start_seconds)
+    end = max(timeline.end_seconds, shown.end_seconds, start + 1e-3)
+    middles, scores = timeline.middles, timeline.scores
 
     width, height = plot[2] - plot[0], plot[3] - plot[1]
     positions = (middles - start) / (end - start) * (width - 1)

@@ -4,17 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from convlstm.atomic import atomic_write, atomic_write_text
 from convlstm.errors import DataError
 from convlstm.evaluation.evaluate import Evaluation, WindowPrediction
-from convlstm.report.overlay import draw_overlay, encode_png
+from convlstm.report.overlay import encode_png, frame_beside_overlay
 from convlstm.report.page import Figure, GalleryItem, ReportPage, render
 from convlstm.report.plots import confusion_matrix, pr_curves, reliability, training_curves
 from convlstm.report.results import csv_text, file_name
-from convlstm.types import Float32Array, UInt8Array
 from convlstm.utils.data.dataset import WindowDataset
 
 GALLERY_SIZE = 12
@@ -103,7 +101,8 @@ def _gallery(folder: Path, evaluation: Evaluation, data: WindowDataset) -> list[
     items = []
     for prediction, heatmap in evaluation.worst[:GALLERY_SIZE]:
         try:
-            picture = encode_png(_frame_beside_overlay(data, prediction, heatmap, evaluation.threshold))
+            pixels = data.read_clip(prediction.window)[-1].numpy()
+            picture = encode_png(frame_beside_overlay(pixels, heatmap, evaluation.threshold))
         except DataError:
             continue  # the file went away since it was scored
         name = file_name(f"{prediction.sequence}_{prediction.first_frame:06d}.png", taken)
@@ -111,13 +110,6 @@ def _gallery(folder: Path, evaluation: Evaluation, data: WindowDataset) -> list[
             file.write(picture)
         items.append(GalleryItem(picture, _describe(prediction, evaluation.classes), prediction.is_mistake))
     return items
-
-
-def _frame_beside_overlay(
-    data: WindowDataset, prediction: WindowPrediction, heatmap: Float32Array, threshold: float
-) -> UInt8Array:
-    pixels = data.read_clip(prediction.window)[-1].numpy()
-    return np.concatenate([pixels, draw_overlay(pixels, heatmap, threshold)], axis=1)
 
 
 def _describe(prediction: WindowPrediction, classes: Sequence[str]) -> str:

@@ -68,6 +68,14 @@ class Source(ABC):
     def __iter__(self) -> Iterator[Frame]:
         """Decode from the start. Raises DataError where nothing can be read at all."""
 
+    def place(self, index: int) -> int:
+        """The number, in what the user gave, of the frame given out as `index`: another where frames are left out."""
+        return index
+
+    def num_decoded(self, num_given: int) -> int:
+        """How many frames were decoded where `num_given` were given out."""
+        return num_given
+
 
 class SeekableSource(Source):
     """A source of known length whose frames can be read in any order: what training needs."""

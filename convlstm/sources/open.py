@@ -1,43 +1,71 @@
-"""One opener for all kinds of sources: `open_source` for one, `find_sources` for what a user typed."""
+"""One opener for all kinds of sources: `open_source` for one, `find_sources` for what a user typed.
+
+frames/                  a folder of frames            rtsp://host/path     a camera on the network
+clip.mp4                 a video file                  http://host/video    HTTP MJPEG and other live streams
+frames/*.png             a glob                        0, /dev/video0       a camera of this machine
+http://host/clip.mp4     a video file on a web server
+"""
 
 import glob
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import overload
 
 from convlstm.errors import DataError
-from convlstm.sources.base import SeekableSource
+from convlstm.sources.address import is_live, is_url, shown_address
+from convlstm.sources.base import SeekableSource, Source
 from convlstm.sources.folder import FolderSource, list_images
 from convlstm.sources.images import IMAGE_SUFFIXES
+from convlstm.sources.live import LiveSource
+from convlstm.sources.sampling import SampledSource
 from convlstm.sources.video import VIDEO_SUFFIXES, VideoSource
 
 
 @dataclass(frozen=True)
 class SourcePath:
-    """A source that is not open yet: a frame folder, a video file, or chosen images (`files`) of one folder."""
+    """A source that is not open yet: a frame folder, a video file, images (`files`) of one folder, or a `url`."""
 
     path: Path
     files: tuple[str, ...] = ()
+    url: str = ""
 
     @property
     def name(self) -> str:
-        """What results call it: the path as given, with what is not UTF-8 replaced."""
-        return os.fsencode(self.path).decode("utf-8", "replace")
+        """What results call it: as given, with what is not UTF-8 replaced, a URL without its password."""
+        return shown_address(self.url) if self.url else os.fsencode(self.path).decode("utf-8", "replace")
 
 
-def open_source(source: str | Path | SourcePath, *, fps: float = 25.0) -> SeekableSource:
-    """Open a frame folder, a video file, or a glob of images in one folder.
+@overload
+def open_source(source: Path | SourcePath, *, fps: float = 25.0) -> SeekableSource: ...
 
-    `fps` gives frame folders their times. Raises DataError where there is nothing to open.
+
+@overload
+def open_source(source: str | Path | SourcePath, *, fps: float = 25.0, sample_fps: float | None = None) -> Source: ...
+
+
+def open_source(source: str | Path | SourcePath, *, fps: float = 25.0, sample_fps: float | None = None) -> Source:
+    """Open a frame folder, a video file, a glob of images in one folder, a URL, or a camera.
+
+    `fps` gives frame folders their times. With `sample_fps` at most so many frames a second are given out, chosen by
+    presentation time. A path gives a SeekableSource, a live address a LiveSource. Raises DataError where there is
+    nothing to open; a camera is not opened before its frames are asked for.
     """
-    if isinstance(source, str) and not Path(source).exists() and glob.has_magic(source):
-        found = find_sources(source)
+    if isinstance(source, str) and is_live(source):
+        return LiveSource(source, sample_fps=sample_fps)
+    opened = _open_file(source, fps)
+    return opened if sample_fps is None else SampledSource(opened, sample_fps)
+
+
+def _open_file(source: str | Path | SourcePath, fps: float) -> SeekableSource:
+    if not isinstance(source, SourcePath):
+        found = find_sources(str(source)) if is_url(str(source)) or _is_glob(source) else [SourcePath(Path(source))]
         if len(found) != 1:
             raise DataError(f"{source}: {len(found)} sources match, but one was expected")
         source = found[0]
-    if not isinstance(source, SourcePath):
-        source = SourcePath(Path(source))
+    if source.url:
+        return VideoSource(source.url, name=source.name)
     if source.path.is_dir():
         return FolderSource(source.path, fps=fps, files=source.files or None)
     if not source.path.exists():
@@ -47,11 +75,17 @@ def open_source(source: str | Path | SourcePath, *, fps: float = 25.0) -> Seekab
     return VideoSource(source.path)
 
 
+def _is_glob(source: str | Path) -> bool:
+    return glob.has_magic(str(source)) and not Path(source).exists()
+
+
 def find_sources(source: str | Path, *, batch: bool = False) -> list[SourcePath]:
-    """What a user means by `source`: a folder, a video, a glob; with `batch` a folder that holds many.
+    """What a user means by `source`: a folder, a video, a glob, a URL; with `batch` a folder that holds many.
 
     Raises DataError where nothing is found.
     """
+    if is_url(str(source)):
+        return [SourcePath(Path(), url=str(source))]
     path = Path(source)
     if path.is_dir():
         return _in_folder(path) if batch else [_checked_folder(path)]

@@ -16,6 +16,9 @@ from convlstm.errors import DataError
 from convlstm.sources.base import SeekableSource
 from convlstm.types import Frame, UInt8Array
 
+WEB_TIMEOUT_SECONDS = 30.0
+"""A web server that sends nothing for so long has broken off."""
+
 VIDEO_SUFFIXES = frozenset(
     {
         ".mp4",
@@ -38,15 +41,16 @@ VIDEO_SUFFIXES = frozenset(
 
 
 class VideoSource(SeekableSource):
-    """Frames of a video file.
+    """Frames of a video file, on disk or on a web server (`http://host/clip.mp4`).
 
     Frames that do not decode are named in `damage` and leave a gap in `index`: a frame's index is its place among the
     packets of the file, in order of presentation.
     """
 
-    def __init__(self, path: Path, *, name: str | None = None) -> None:
+    def __init__(self, path: Path | str, *, name: str | None = None) -> None:
         super().__init__(name or str(path))
         self.path = path
+        self._timeout = None if isinstance(path, Path) else WEB_TIMEOUT_SECONDS
         with self._open() as container:
             stream = container.streams.video[0]
             self._fps = float(stream.average_rate or stream.guessed_rate or 25)
@@ -128,9 +132,9 @@ class VideoSource(SeekableSource):
 
     def _open(self) -> InputContainer:
         try:
-            container = av.open(str(self.path), metadata_errors="replace")
+            container = av.open(str(self.path), metadata_errors="replace", timeout=self._timeout)
         except (av.FFmpegError, OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or error
+            reason = getattr(error, "strerror", None) or str(error).replace(str(self.path), self.name)
             raise DataError(f"{self.name}: cannot be opened as a video: {reason}") from error
         if not container.streams.video:
             container.close()

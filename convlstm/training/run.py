@@ -1,7 +1,7 @@
 """A training run from configuration to weights: data, model, callbacks, resuming."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,22 @@ from lightning_fabric import Fabric
 
 from convlstm.allocator import reuse_freed_memory
 from convlstm.atomic import atomic_write_text
-from convlstm.config import TrainConfig, config_from_dict, config_to_dict, read_yaml
+from convlstm.config import TrainConfig, config_from_dict, config_to_dict
 from convlstm.errors import ConvLSTMError, DataError, TrainingError
 from convlstm.models.checkpoint import Checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
+from convlstm.training.first_weights import begin_from, first_weights, with_network_of
 from convlstm.training.losses import balanced_class_weights
 from convlstm.training.processes import start_fabric
 from convlstm.training.random_state import seed_everything
-from convlstm.training.run_folder import has_checkpoint, hold_run_folder, last_checkpoint, make_run_folder
+from convlstm.training.run_folder import (
+    ARGUMENTS,
+    has_checkpoint,
+    hold_run_folder,
+    last_checkpoint,
+    make_run_folder,
+    recorded_config,
+)
 from convlstm.training.trainer import Trainer
 from convlstm.utils.callbacks.base import Callback
 from convlstm.utils.callbacks.checkpoint import BEST, LAST, CheckpointSaver
@@ -59,16 +67,18 @@ class _Data:
     left_out: list[str]
 
 
-def train(config: TrainConfig) -> TrainResult:
-    """Train from the start in a new run folder.
+def train(config: TrainConfig, given: Collection[str] = ()) -> TrainResult:
+    """Train in a new run folder, from random weights or from `config.weights`, which bring their network along.
 
-    Raises ConfigError, DataError or TrainingError; what was saved stays on disk.
+    Settings of the network that differ from their defaults, or are named in `given`, must be those of the weights.
+    Raises ConfigError, CheckpointError, DataError or TrainingError; what was saved stays on disk.
     """
     fabric = start_fabric(config)
+    config, first = first_weights(config, given)
     data = _open_data(config)
     folder = _on_first(fabric, lambda: make_run_folder(config))
     with _held(fabric, folder):
-        return _fit(fabric, config, folder, data, None)
+        return _fit(fabric, config, folder, data, first=first)
 
 
 def resume(run: Path, flags: Mapping[str, Any] | None = None) -> TrainResult:
@@ -78,24 +88,32 @@ def resume(run: Path, flags: Mapping[str, Any] | None = None) -> TrainResult:
     resume, CheckpointError where no checkpoint is readable.
     """
     folder = run.parent.parent if run.is_file() else run
-    arguments = folder / "args.yaml"
-    if not arguments.is_file():
-        raise TrainingError(f"{run}: nothing to resume: no run folder with args.yaml and weights/{LAST}")
-    recorded = config_from_dict(TrainConfig, read_yaml(arguments), origin=str(arguments))
+    recorded = recorded_config(folder)
+    if recorded is None:
+        raise TrainingError(f"{run}: nothing to resume: no run folder with {ARGUMENTS} and weights/{LAST}")
     config = config_from_dict(TrainConfig, {**config_to_dict(recorded), **(flags or {})}, origin="arguments")
+    _check_same_start(folder, recorded, config)
     fabric = start_fabric(config)
     with _held(fabric, folder):
         checkpoint = _on_first(fabric, lambda: _resumable(folder, config))
         return _fit(fabric, config, folder, _open_data(config), checkpoint)
 
 
-def train_or_resume(config: TrainConfig) -> TrainResult:
+def train_or_resume(config: TrainConfig, given: Collection[str] = ()) -> TrainResult:
     """Go on with the run in `project/name`, or start it there: one command for jobs that are stopped and started again.
 
-    A run that is done stays as it is. Raises as `train` and `resume` do.
+    A run that is done stays as it is. `given` is as for `train`. Raises as `train` and `resume` do.
     """
     fabric = start_fabric(config)
     folder = config.project / config.name
+    recorded = _on_first(fabric, lambda: recorded_config(folder) if has_checkpoint(folder) else None)
+    first = None
+    if recorded is None:
+        config, first = first_weights(config, given)
+    else:
+        _check_same_start(folder, recorded, config)
+        if config.weights is not None:
+            config = with_network_of(config, recorded.model_config(), given)
     data = _open_data(config)
     _on_first(fabric, lambda: (folder / "weights").mkdir(parents=True, exist_ok=True))
     with _held(fabric, folder):
@@ -105,7 +123,14 @@ def train_or_resume(config: TrainConfig) -> TrainResult:
             logger.warning("%s", done)
             metrics = last_checkpoint(folder).metrics or {}
             return _result(fabric, folder, metrics, None, ())
-        return _fit(fabric, config, folder, data, checkpoint)
+        return _fit(fabric, config, folder, data, checkpoint, first)
+
+
+def _check_same_start(folder: Path, recorded: TrainConfig, config: TrainConfig) -> None:
+    """A resumed run never reads the weights that it began from; others would silently do nothing."""
+    if config.weights != recorded.weights:
+        began, asked = (weights or "random weights" for weights in (recorded.weights, config.weights))
+        raise TrainingError(f"{folder}: has begun from {began}, asked for {asked}; start a new run")
 
 
 class NothingLeftError(TrainingError):
@@ -155,12 +180,23 @@ def _held(fabric: Fabric, folder: Path) -> Iterator[None]:
         yield
 
 
-def _fit(fabric: Fabric, config: TrainConfig, folder: Path, data: _Data, checkpoint: Checkpoint | None) -> TrainResult:
+def _fit(
+    fabric: Fabric,
+    config: TrainConfig,
+    folder: Path,
+    data: _Data,
+    checkpoint: Checkpoint | None = None,
+    first: Checkpoint | None = None,
+) -> TrainResult:
+    """Train on from `checkpoint`; without one from the weights of `first`, or random ones."""
     reuse_freed_memory()
     if fabric.is_global_zero:
-        atomic_write_text(folder / "args.yaml", yaml.safe_dump(config_to_dict(config), sort_keys=False))
+        atomic_write_text(folder / ARGUMENTS, yaml.safe_dump(config_to_dict(config), sort_keys=False))
     seed_everything(config.seed)
-    model = TemporalClassifier(config.model_config()).to(fabric.device)
+    model = TemporalClassifier(config.model_config())
+    if first is not None and checkpoint is None:
+        begin_from(model, first, str(config.weights))
+    model.to(fabric.device)
     if config.compile:
         model.encoder.compile()
     optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)

@@ -8,12 +8,14 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from convlstm.config import TrainConfig
+from convlstm.config import TrainConfig, config_from_dict, read_yaml
 from convlstm.errors import CheckpointError, TrainingError
 from convlstm.models.checkpoint import Checkpoint, load_checkpoint
 from convlstm.utils.callbacks.checkpoint import LAST, PREVIOUS
 
 logger = logging.getLogger(__name__)
+
+ARGUMENTS = "args.yaml"
 
 SECONDS_TO_WAIT = 20.0
 """A process that was killed may leave others of its run behind for some seconds."""
@@ -52,6 +54,17 @@ def hold_run_folder(folder: Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def recorded_config(run_folder: Path) -> TrainConfig | None:
+    """The settings that the run was last started with; None where it has recorded none.
+
+    Raises ConfigError where they are damaged.
+    """
+    arguments = run_folder / ARGUMENTS
+    if not arguments.is_file():
+        return None
+    return config_from_dict(TrainConfig, read_yaml(arguments), origin=str(arguments))
 
 
 def has_checkpoint(run_folder: Path) -> bool:

@@ -5,9 +5,31 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, confusion_matrix, f1_score, precision_recall_curve, roc_auc_score
+from sklearn import metrics as sklearn_metrics
+from sklearn.metrics import (
+    average_precision_score,
+    confusion_matrix,
+    jaccard_score,
+    precision_recall_curve,
+    roc_auc_score,
+    roc_curve,
+)
 
-from convlstm.evaluation.metrics import BINS_PER_UNIT, LOGIT_LIMIT, NUM_BINS, BinaryScores
+from convlstm.evaluation.metrics import (
+    BINS_PER_UNIT,
+    LOGIT_LIMIT,
+    NUM_BINS,
+    BinaryScores,
+    average_precision,
+    bin_of,
+    bin_probabilities,
+    calibration_error,
+    f1_score,
+    intersection_over_union,
+    precision_at_recall,
+    roc_auc,
+    threshold_of_bin,
+)
 
 pytestmark = pytest.mark.pure
 
@@ -47,7 +69,7 @@ def test_decisions_are_those_of_sklearn(pair: Data, threshold: float) -> None:
     scores = BinaryScores.of(probabilities, truth)
     predicted = probabilities >= threshold
     np.testing.assert_array_equal(scores.confusion(threshold), confusion_matrix(truth, predicted, labels=[False, True]))
-    assert scores.f1(threshold) == pytest.approx(f1_score(truth, predicted, zero_division=0), abs=1e-9)
+    assert scores.f1(threshold) == pytest.approx(sklearn_metrics.f1_score(truth, predicted, zero_division=0), abs=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -57,7 +79,9 @@ def test_large_continuous_data_agrees_to_a_thousandth(seed: int) -> None:
     assert scores.average_precision() == pytest.approx(average_precision_score(truth, probabilities), abs=1e-3)
     assert scores.auc() == pytest.approx(roc_auc_score(truth, probabilities), abs=1e-3)
     for threshold in (0.1, 0.3, 0.5, 0.77, 0.95):
-        assert scores.f1(threshold) == pytest.approx(f1_score(truth, probabilities >= threshold), abs=1e-3)
+        assert scores.f1(threshold) == pytest.approx(
+            sklearn_metrics.f1_score(truth, probabilities >= threshold), abs=1e-3
+        )
 
 
 @given(both_kinds)
@@ -174,3 +198,77 @@ def test_calibration_error_tells_honest_from_overconfident() -> None:
 
 def test_repr_counts() -> None:
     assert repr(BinaryScores.of([0.1, 0.2, 0.3], [True, False, False])) == "BinaryScores(1 positives, 2 negatives)"
+
+
+recalls = st.floats(0.01, 1.0)
+
+
+@given(both_kinds, recalls)
+def test_precision_at_recall_is_that_of_the_highest_threshold_that_finds_enough(pair: Data, recall: float) -> None:
+    probabilities, truth = pair
+    scores = BinaryScores.of(probabilities, truth)
+    precision, found, _ = precision_recall_curve(truth, probabilities)
+    expected = precision[np.flatnonzero(found >= recall - 1e-12)[-1]]
+    assert scores.precision_at_recall(recall) == pytest.approx(expected)
+
+
+@given(both_kinds, recalls)
+def test_the_threshold_for_a_recall_finds_enough_and_no_higher_one_does(pair: Data, recall: float) -> None:
+    probabilities, truth = pair
+    scores = BinaryScores.of(probabilities, truth)
+    threshold = scores.threshold_at_recall(recall)
+    positives = probabilities[truth]
+    assert (positives >= threshold).mean() >= recall - 1e-12
+    higher = positives[positives >= threshold].min() + 1e-3
+    assert (positives >= higher).mean() < recall
+    if threshold:
+        (_, _), (missed, found) = scores.confusion(threshold).tolist()
+        assert (missed, found) == ((positives < threshold).sum(), (positives >= threshold).sum())
+
+
+def test_a_recall_that_only_all_bins_reach_has_threshold_0() -> None:
+    scores = BinaryScores.of([0.0, 0.9, 0.5], [True, True, False])
+    assert scores.threshold_at_recall(0.5) == pytest.approx(0.9, abs=1e-3)
+    assert scores.threshold_at_recall(1.0) == 0
+    assert math.isnan(BinaryScores.of([0.5], [False]).threshold_at_recall(0.5))
+
+
+@given(st.integers(1, NUM_BINS - 1))
+def test_a_threshold_of_a_bin_is_its_lower_edge(edge: int) -> None:
+    threshold = threshold_of_bin(edge)
+    assert bin_of(threshold) == edge
+    logit = math.log(threshold / (1 - threshold))
+    assert bin_of(1 / (1 + math.exp(0.5 / BINS_PER_UNIT - logit))) == edge - 1
+
+
+@given(both_kinds, st.sampled_from([0.3, 0.5, 0.7]))
+def test_iou_is_that_of_sklearn(pair: Data, threshold: float) -> None:
+    probabilities, truth = pair
+    expected = jaccard_score(truth, probabilities >= threshold, zero_division=0)
+    assert BinaryScores.of(probabilities, truth).iou(threshold) == pytest.approx(expected)
+
+
+@given(both_kinds)
+def test_the_roc_curve_is_that_of_sklearn(pair: Data) -> None:
+    probabilities, truth = pair
+    false_rate, true_rate = BinaryScores.of(probabilities, truth).roc()
+    expected_false, expected_true, _ = roc_curve(truth, probabilities, drop_intermediate=False)
+    np.testing.assert_allclose(false_rate, expected_false[1:])
+    np.testing.assert_allclose(true_rate, expected_true[1:])
+
+
+@given(st.lists(data, min_size=1, max_size=4))
+def test_figures_of_many_histograms_at_once_are_those_of_each(pairs: list[Data]) -> None:
+    scores = [BinaryScores.of(*pair) for pair in pairs]
+    positives, negatives = np.stack([s.positives for s in scores]), np.stack([s.negatives for s in scores])
+    edge, centres = bin_of(0.5), bin_probabilities()
+    for found, expected in (
+        (average_precision(positives, negatives), [s.average_precision() for s in scores]),
+        (roc_auc(positives, negatives), [s.auc() for s in scores]),
+        (precision_at_recall(positives, negatives, 0.8), [s.precision_at_recall(0.8) for s in scores]),
+        (f1_score(positives, negatives, edge), [s.f1(0.5) for s in scores]),
+        (intersection_over_union(positives, negatives, edge), [s.iou(0.5) for s in scores]),
+        (calibration_error(positives, negatives, centres), [s.calibration_error() for s in scores]),
+    ):
+        np.testing.assert_allclose(found, expected)
+        assert found.shape == (len(scores),)

@@ -7,17 +7,20 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from convlstm.config import ModelConfig
-from convlstm.errors import CheckpointError, ConfigError, DataError
-from convlstm.inference.predictor import FRAMES_PER_CALL, Predictor, resolve_device
-from convlstm.models.checkpoint import Checkpoint, save_checkpoint
+from convlstm.config import Mode, ModelConfig
+from convlstm.errors import CheckpointError, DataError
+from convlstm.inference.engines.torch import TorchEngine
+from convlstm.inference.predictor import FRAMES_PER_CALL, Predictor
+from convlstm.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
+from convlstm.shipped import shipped_weights
 from convlstm.sources.open import open_source
 from convlstm.types import Frame
 
 Pixels = NDArray[np.uint8]
 MakeFrames = Callable[..., list[Pixels]]
 WriteFolder = Callable[..., Path]
+MODES: tuple[Mode, ...] = ("stateful", "windowed")
 
 
 def make_checkpoint(seq_length: int = 4, **options: object) -> Checkpoint:
@@ -28,7 +31,7 @@ def make_checkpoint(seq_length: int = 4, **options: object) -> Checkpoint:
 
 @pytest.fixture(scope="module")
 def predictor() -> Predictor:
-    return Predictor(make_checkpoint(stem="motion"), device="cpu", stride=1)
+    return Predictor(make_checkpoint(stem="motion"), device="cpu", stride=1, engine="torch")
 
 
 def test_what_detection_needs_comes_from_the_file(
@@ -41,7 +44,6 @@ def test_what_detection_needs_comes_from_the_file(
     assert predictor.stride == 3
     assert [(h.first_frame, h.last_frame) for h in heatmaps] == [(0, 2), (3, 5), (6, 8)]
     assert all(h.probabilities.shape == (2, 3) and len(h.class_probabilities) == 3 for h in heatmaps)
-    assert not predictor.model.training
 
 
 @pytest.mark.parametrize("num_frames", [4, FRAMES_PER_CALL, FRAMES_PER_CALL + 1, 3 * FRAMES_PER_CALL + 2])
@@ -50,8 +52,9 @@ def test_every_window_also_across_calls(predictor: Predictor, make_frames: MakeF
     heatmaps = list(predictor.heatmaps(numbered(frames), "clip"))
     assert [h.first_frame for h in heatmaps] == list(range(num_frames - 3))
     clip = torch.from_numpy(np.stack([frames[0]] * max(0, 9 - (num_frames - 4)) + frames[-13:])).permute(0, 3, 1, 2)
+    assert isinstance(predictor.engine, TorchEngine) and not predictor.engine.model.training
     with torch.inference_mode():
-        last = predictor.model(clip[None], 9)[0, 0].numpy()
+        last = predictor.engine.model(clip[None], 9)[0, 0].numpy()
     np.testing.assert_allclose(heatmaps[-1].probabilities, last, atol=1e-5, rtol=0)
 
 
@@ -102,18 +105,25 @@ def test_what_cannot_be_opened(predictor: Predictor, tmp_path: Path) -> None:
         Predictor(tmp_path / "none.pth")
 
 
-@pytest.mark.parametrize("device", ["cuda:99", "gpu", "", "mps:3", "meta:x"])
-def test_a_device_that_is_not_there(device: str) -> None:
-    with pytest.raises(ConfigError, match=re.escape(f"device {device!r} cannot be used: ")) as caught:
-        resolve_device(device)
-    assert str(caught.value).endswith("; use auto or cpu") and "\n" not in str(caught.value)
-
-
-def test_auto_takes_what_is_there() -> None:
-    wanted = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    assert resolve_device("auto").type == wanted
-    assert resolve_device("cpu") == torch.device("cpu")
+def test_the_mode_reaches_the_stream(make_frames: MakeFrames) -> None:
+    frames = numbered(make_frames(12))
+    carried, blank = (
+        list(Predictor(make_checkpoint(stem="motion"), device="cpu", stride=4, mode=mode).heatmaps(frames, "clip"))
+        for mode in MODES
+    )
+    np.testing.assert_allclose(carried[0].probabilities, blank[0].probabilities, atol=1e-5, rtol=0)
+    assert np.abs(carried[2].probabilities - blank[2].probabilities).max() > 1e-4
 
 
 def numbered(frames: list[Pixels]) -> list[Frame]:
     return [Frame(pixels, index, index / 25) for index, pixels in enumerate(frames)]
+
+
+def test_without_weights_those_that_come_with_the_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    save_checkpoint(Path("shipped"), make_checkpoint(seq_length=3))
+    shipped = load_checkpoint(shipped_weights()).digest
+    assert Predictor(device="cpu").checkpoint.digest == Predictor("shipped", device="cpu").checkpoint.digest == shipped
+    mine = load_checkpoint(Path("shipped")).digest
+    for path in ("./shipped", Path("shipped")):
+        assert Predictor(path, device="cpu").checkpoint.digest == mine != shipped

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from convlstm.clips import consecutive_runs, count_windows, resize_frame, window_frames, window_starts
-from convlstm.config import Stem
+from convlstm.config import Mode, Stem
+from convlstm.inference.engines.torch import TorchEngine
 from convlstm.inference.stream import HeatmapStream
+from convlstm.models.checkpoint import Checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
 from convlstm.types import Frame, Heatmap
 
@@ -20,6 +22,7 @@ SEQ_LENGTH = 4
 SIZE = (64, 96)
 THREE = ("static", "dynamic", "negative")
 TOLERANCE = 1e-5
+MODES: tuple[Mode, ...] = ("stateful", "windowed")
 FEW = settings(max_examples=max(5, settings().max_examples // 6))  # each runs the network
 
 
@@ -41,8 +44,11 @@ def make_frame(index: int, size: tuple[int, int] = SIZE) -> Frame:
     return Frame(pixels, index, index / 10)
 
 
-def make_stream(model: TemporalClassifier, stride: int = 1, seq_length: int = SEQ_LENGTH) -> HeatmapStream:
-    return HeatmapStream(model, seq_length=seq_length, stride=stride, target_size=SIZE, device=torch.device("cpu"))
+def make_stream(
+    model: TemporalClassifier, stride: int = 1, seq_length: int = SEQ_LENGTH, mode: Mode = "windowed"
+) -> HeatmapStream:
+    checkpoint = Checkpoint(model.state_dict(), model.config, seq_length, SIZE, threshold=0.5, fps=10)
+    return HeatmapStream(TorchEngine(checkpoint, device="cpu"), stride=stride, mode=mode)
 
 
 def in_chunks(frames: Sequence[Frame], sizes: Sequence[int]) -> list[Sequence[Frame]]:
@@ -185,14 +191,14 @@ def test_what_is_kept_does_not_grow(stem: Stem, chunk: int) -> None:
     kept = []
     for part in in_chunks(frames, [chunk]):
         stream.process(part)
-        assert stream._gates is not None and len(stream._gates) < SEQ_LENGTH and len(stream._places) <= SEQ_LENGTH
-        assert stream._greys is None or len(stream._greys) <= 9
-        tensors = [tensor for tensor in (stream._gates, stream._greys) if tensor is not None]
+        assert len(stream._gates) < SEQ_LENGTH and len(stream._places) <= SEQ_LENGTH
+        assert stream._context is None or len(stream._context) <= 9
+        tensors = [tensor for tensor in (*stream._gates, stream._context) if tensor is not None]
         for tensor in tensors:
             assert tensor.untyped_storage().nbytes() == tensor.nbytes  # no view that keeps a whole call alive
         kept.append(sum(tensor.nbytes for tensor in tensors))
     assert max(kept[len(kept) // 2 :]) <= max(kept[: len(kept) // 2])
-    assert (stream._greys is None) == (stem == "rgb")
+    assert (stream._context is None) == (stem == "rgb")
 
 
 def test_padding_repeats_the_last_frame_and_keeps_its_true_place() -> None:
@@ -213,3 +219,50 @@ def test_nothing_to_pad() -> None:
     assert stream.pad() == [] and stream.process([]) == []
     assert len(stream.process([make_frame(index) for index in range(SEQ_LENGTH)])) == 1
     assert stream.pad() == []
+
+
+@pytest.mark.parametrize("stem", ["rgb", "motion"])
+@FEW
+@given(stride=st.integers(1, 4), sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4))
+def test_a_carried_state_is_that_of_all_frames_since_the_gap(stem: Stem, stride: int, sizes: list[int]) -> None:
+    frames = [make_frame(index) for index in (*range(8), *range(10, 17))]
+    heatmaps = run(make_stream(make_model(stem), stride, mode="stateful"), in_chunks(frames, sizes))
+    windowed = run(make_stream(make_model(stem), stride), in_chunks(frames, sizes))
+    assert [(h.first_frame, h.last_frame) for h in heatmaps] == [(h.first_frame, h.last_frame) for h in windowed]
+    for heatmap in heatmaps:
+        start = 0 if heatmap.last_frame < 8 else 10
+        length = heatmap.last_frame + 1 - start
+        [wanted] = make_stream(make_model(stem), seq_length=length).process(
+            [make_frame(index) for index in range(start, start + length)]
+        )
+        np.testing.assert_allclose(heatmap.probabilities, wanted.probabilities, atol=TOLERANCE, rtol=0)
+        np.testing.assert_allclose(heatmap.class_probabilities, wanted.class_probabilities, atol=TOLERANCE, rtol=0)
+
+
+def test_a_carried_state_keeps_no_gates() -> None:
+    stream = make_stream(make_model("motion"), mode="stateful")
+    for index in range(20):
+        stream.process([make_frame(index)])
+        assert stream._gates == [] and len(stream._places) <= SEQ_LENGTH
+
+
+def test_a_carried_state_differs_from_a_window_once_there_is_more_before_it() -> None:
+    frames = [make_frame(index) for index in range(8)]
+    stateful, windowed = (make_stream(make_model(), mode=mode).process(frames) for mode in MODES)
+    np.testing.assert_allclose(stateful[0].probabilities, windowed[0].probabilities, atol=TOLERANCE, rtol=0)
+    assert np.abs(stateful[-1].probabilities - windowed[-1].probabilities).max() > 100 * TOLERANCE
+
+
+def test_a_short_stretch_is_padded_with_a_carried_state_too() -> None:
+    stateful, windowed = (make_stream(make_model("motion"), mode=mode) for mode in MODES)
+    for stream in (stateful, windowed):
+        assert stream.process([make_frame(7), make_frame(8)]) == []
+    [heatmap], [wanted] = stateful.pad(), windowed.pad()
+    assert (heatmap.first_frame, heatmap.last_frame) == (7, 8)
+    np.testing.assert_allclose(heatmap.probabilities, wanted.probabilities, atol=TOLERANCE, rtol=0)
+
+
+def test_another_size_than_the_weights_have() -> None:
+    engine = make_stream(make_model("motion")).engine
+    [heatmap] = HeatmapStream(engine, stride=1, target_size=(32, 64)).process([make_frame(i) for i in range(4)])
+    assert heatmap.probabilities.shape == (1, 2)

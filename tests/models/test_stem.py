@@ -1,15 +1,20 @@
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from convlstm.config import Differences
 from convlstm.models.stem import (
     CONTRAST_FLOOR,
     FRAMES_AT_ONCE,
+    LOCAL_FLOOR,
     motion_features,
     rgb_features,
     take_out_exposure,
+    take_out_local_light,
     to_unit_range,
 )
 
@@ -72,7 +77,7 @@ def test_statistics_stay_in_full_precision_under_autocast() -> None:
         features, kept = motion_features(frames, torch.tensor([1, 3]), torch.tensor([[0], [2]]))
     torch.testing.assert_close(again, normalised)
     torch.testing.assert_close(greys_again, greys)
-    torch.testing.assert_close(kept, greys)
+    torch.testing.assert_close(kept, greys[:, None])
     assert features.dtype == torch.bfloat16
     expected = torch.cat([normalised[1::2], (greys[1::2] - greys[::2])[:, None]], dim=1)
     torch.testing.assert_close(features, expected.bfloat16())
@@ -89,16 +94,18 @@ def motion_calls(draw: st.DrawFn) -> tuple[Tensor, int, list[int], list[list[int
     num_earlier = draw(places(num_frames))
     encode = draw(st.one_of(st.just(list(range(num_earlier, num_frames))), st.lists(places(num_frames, num_earlier))))
     lagged = [[draw(places(num_frames)) for _ in range(num_lags)] for _ in encode]
-    frames = torch.randint(0, 256, (num_frames, 3, 4, 6), generator=torch.Generator().manual_seed(num_frames))
+    frames = torch.randint(0, 256, (num_frames, 3, 16, 32), generator=torch.Generator().manual_seed(num_frames))
     return frames.to(torch.uint8), num_earlier, encode, lagged
 
 
-@given(motion_calls())
+@given(motion_calls(), st.sampled_from(get_args(Differences)))
 def test_motion_is_normalised_frames_and_differences_to_those_named(
-    call: tuple[Tensor, int, list[int], list[list[int]]],
+    call: tuple[Tensor, int, list[int], list[list[int]]], differences: Differences
 ) -> None:
     frames, num_earlier, encode, lagged = call
-    normalised, greys = take_out_exposure(frames)
+    normalised, grey = take_out_exposure(frames)
+    kinds = {"frame": [grey], "local": [take_out_local_light(grey)], "both": [grey, take_out_local_light(grey)]}
+    greys = torch.stack(kinds[differences], dim=1)
     earlier = greys[:num_earlier].clone() if num_earlier else None
     shape = (len(encode), len(lagged[0]) if lagged else 0)
     features, kept = motion_features(
@@ -106,15 +113,39 @@ def test_motion_is_normalised_frames_and_differences_to_those_named(
         torch.tensor(encode, dtype=torch.int64),
         torch.tensor(lagged).long().reshape(shape),
         earlier,
+        differences,
     )
-    torch.testing.assert_close(kept, greys)
-    assert earlier is None or torch.equal(earlier, greys[:num_earlier])
-    assert features.shape == (len(encode), 3 + shape[1], 4, 6) and features.dtype == torch.float32
-    assert features.is_contiguous(memory_format=torch.channels_last)
-    for row, place in enumerate(encode):
-        torch.testing.assert_close(features[row, :3], normalised[place], atol=1e-5, rtol=1e-5)
-        for channel, then in enumerate(lagged[row], start=3):
-            torch.testing.assert_close(features[row, channel], greys[place] - greys[then], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(kept, greys, atol=1e-5, rtol=1e-5)
+    assert features.dtype == torch.float32 and features.is_contiguous(memory_format=torch.channels_last)
+    assert features.shape == (len(encode), 3 + greys.shape[1] * shape[1], 16, 32)
+    for row, (place, lags) in enumerate(zip(encode, lagged, strict=True)):
+        parts = [greys[place, kind] - greys[lag, kind] for kind in range(greys.shape[1]) for lag in lags]
+        expected = torch.stack([*normalised[place], *parts])
+        torch.testing.assert_close(features[row], expected, atol=1e-4, rtol=1e-4)
+
+
+def test_local_light_is_mean_and_contrast_of_the_neighbourhood() -> None:
+    grey = torch.rand(1, 48, 48, generator=torch.Generator().manual_seed(0))
+    grey[0, 0, 0] = 9.0
+    # In the middle of the middle block all of its neighbours count alike: mean and deviation of all 48 x 48 pixels.
+    expected = (grey[0, 23:25, 23:25] - grey.mean()) / (grey.std(correction=0) + LOCAL_FLOOR)
+    torch.testing.assert_close(take_out_local_light(grey)[0, 23:25, 23:25], expected, atol=0.02, rtol=0.02)
+
+
+def test_an_offset_and_a_flat_frame_leave_nothing() -> None:
+    grey = torch.rand(1, 64, 96, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(take_out_local_light(grey + 0.3), take_out_local_light(grey), atol=1e-4, rtol=0)
+    assert take_out_local_light(torch.full((1, 32, 32), 0.7)).abs().max() < 1e-3
+
+
+def test_a_shadow_over_a_part_of_the_frame_leaves_less_in_local_differences() -> None:
+    texture = torch.rand(1, 128, 128, generator=torch.Generator().manual_seed(1)).sub(0.5) * 4
+    x = torch.arange(128) / 128
+    lit = texture * (1 + 0.5 * x) + x  # light rises smoothly to the right
+    local = (take_out_local_light(lit) - take_out_local_light(texture)).abs().mean()
+    assert local < 0.15 * (lit - texture).abs().mean()
+    moved = (take_out_local_light(texture.roll(2, 2)) - take_out_local_light(texture)).abs().mean()
+    assert moved > 5 * local
 
 
 @given(st.lists(places(20)), st.sampled_from([torch.uint8, torch.float32]))

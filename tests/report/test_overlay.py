@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convlstm.report.overlay import colorize, draw_overlay, encode_png, result_picture
+from convlstm.report.overlay import (
+    colorize,
+    draw_overlay,
+    encode_png,
+    frame_beside_overlay,
+    outline_cells,
+    result_picture,
+)
+from convlstm.report.timeline import ScoreTimeline
 from convlstm.types import Float32Array, Frame, Heatmap, UInt8Array
 
 PINK = (255, 0, 90)  # red and blue differ: swapped channels would show
@@ -25,7 +33,7 @@ def plain_frame(height: int, width: int, color: tuple[int, int, int] = PINK) -> 
 def picture_of(frame: Frame, probabilities: Float32Array, **words: str) -> UInt8Array:
     heatmap = Heatmap(probabilities, 0, 9, 0.0, 0.36)
     given = {"name": "camera.mp4", "label": "dynamic 0.97"} | words
-    return result_picture(frame, heatmap, [heatmap], threshold=0.5, **given)
+    return result_picture(frame, heatmap, ScoreTimeline([heatmap]), threshold=0.5, **given)
 
 
 def test_hot_is_red_and_bright_and_cold_is_dark() -> None:
@@ -133,7 +141,9 @@ def test_any_name_and_label_are_harmless(name: str) -> None:
 
 def test_a_source_without_timeline_shows_its_window() -> None:
     heatmap = Heatmap(one_hot((3, 4), (1, 2)), 0, 9, 0.0, 0.36)
-    picture = result_picture(plain_frame(96, 128), heatmap, [], name="a", threshold=0.5, label="dynamic 1.00")
+    picture = result_picture(
+        plain_frame(96, 128), heatmap, ScoreTimeline(), name="a", threshold=0.5, label="dynamic 1.00"
+    )
     np.testing.assert_array_equal(
         picture, picture_of(plain_frame(96, 128), heatmap.probabilities, name="a", label="dynamic 1.00")
     )
@@ -150,3 +160,26 @@ def test_png_keeps_rgb() -> None:
 def test_detection_pictures_need_neither_matplotlib_nor_torch() -> None:
     code = "import sys, convlstm.report.overlay; sys.exit(bool({'matplotlib', 'torch', 'jinja2'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_line_runs_around_the_cells_and_nowhere_else() -> None:
+    picture = np.full((96, 128, 3), 90, dtype=np.uint8)
+    outline_cells(picture, np.array([[False] * 4, [False, True, True, False], [False] * 4]), (0, 255, 0))
+    green = (picture == (0, 255, 0)).all(axis=2)
+    rows, columns = np.nonzero(green)
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (32, 63, 32, 95)
+    assert not green[36:60, 36:92].any() and (picture[40:56, 40:88] == 90).all()
+
+
+def test_a_frame_stands_beside_its_overlay_with_the_truth_in_both() -> None:
+    frame = plain_frame(96, 128, color=(90, 90, 90))
+    heatmap = one_hot((3, 4), (0, 0))
+    plain = frame_beside_overlay(frame.pixels, heatmap, 0.5)
+    np.testing.assert_array_equal(
+        plain, np.concatenate([frame.pixels, draw_overlay(frame.pixels, heatmap, 0.5)], axis=1)
+    )
+    marked = frame_beside_overlay(frame.pixels, heatmap, 0.5, one_hot((3, 4), (2, 3)) > 0)
+    changed = (marked != plain).any(axis=2)
+    for left in (0, 128):
+        assert changed[60:, left + 92 : left + 128].any() and not changed[:50, left : left + 80].any()
+    assert (frame.pixels == 90).all()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from convlstm.report.overlay import encode_png
-from convlstm.report.page import Figure, GalleryItem, ReportPage, render
+from convlstm.report.page import Figure, GalleryItem, ReportPage, Table, render
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -52,8 +52,11 @@ def full_page(words: str = "words") -> ReportPage:
         subtitle=words,
         summary={words: words},
         notes=[words],
+        tables=[Table(words, [words, words], [[words, words]], words, frozenset({(0, 1)}))],
         figures=[Figure(words, png(1), words)],
-        gallery=[GalleryItem(png(2), words, is_mistake=True)],
+        gallery=[GalleryItem(png(2), words, is_mistake=True, badge=words)],
+        gallery_note=words,
+        small_print={words: words},
         details={words: words},
     )
 
@@ -124,3 +127,26 @@ def test_policy_allows_this_style_sheet_only() -> None:
 def test_empty_parts_are_left_out() -> None:
     elements = Elements(render(ReportPage("exp", "", {})))
     assert {"figure", "img", "dl", "ul", "details", "h2"}.isdisjoint(tag for tag, _ in elements.tags)
+
+
+def test_a_table_shows_its_rows_and_what_stands_out() -> None:
+    table = Table(
+        "Scores", ["", "model", "KNN"], [["AP", "0.9", "0.3"], ["F1", "-", "0.7"]], "note", frozenset({(1, 2)})
+    )
+    html = render(ReportPage("A", "", {}, tables=[table]))
+    rows = [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", html)]
+    assert rows == [["", "model", "KNN"], ["AP", "0.9", "0.3"], ["F1", "-", "0.7"]]
+    assert re.findall(r'<td class="strong">([^<]*)</td>', html) == ["0.7"]
+    assert "<p>note</p>" in html and "<h2>Scores</h2>" in html
+
+
+def test_small_print_stands_below_its_figure() -> None:
+    html = render(ReportPage("A", "", {"AP": "0.9", "F1": "0.5"}, small_print={"AP": "(0.8-1.0)"}))
+    assert "<dd>0.9<small>(0.8-1.0)</small></dd>" in html and "<dd>0.5</dd>" in html
+
+
+def test_badges_in_words_of_their_own() -> None:
+    items = [GalleryItem(png(1), "a", is_mistake=True, badge="missed"), GalleryItem(png(2), "b", is_mistake=False)]
+    html = render(ReportPage("A", "", {}, gallery=items, gallery_note="Green is the truth."))
+    assert re.findall(r'class="badge">([^<]*)<', html) == ["missed", "correct"]
+    assert "Green is the truth." in html

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from convlstm.report import plots
+from convlstm.report.axes import to_png
 
 NAN = float("nan")
 ROWS = [
@@ -22,13 +23,12 @@ ROWS = [
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were made into PNG files."""
     made: list[Figure] = []
-    to_png = plots._png
 
     def keep(figure: Figure) -> bytes:
         made.append(figure)
         return to_png(figure)
 
-    monkeypatch.setattr(plots, "_png", keep)
+    monkeypatch.setattr(plots, "to_png", keep)
     return made
 
 

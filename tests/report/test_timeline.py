@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from convlstm.report.timeline import draw_timeline, format_seconds
+from convlstm.report.timeline import ScoreTimeline, draw_timeline, format_seconds
 from convlstm.types import Heatmap
 
 SIZE = (1000, 300)
@@ -21,7 +21,7 @@ def windows(scores: Sequence[float], *, step: float = 1.0, start: float = 0.0) -
 
 def draw(timeline: list[Heatmap], shown: Heatmap | None = None, threshold: float = 0.5) -> NDArray[np.uint8]:
     canvas = Image.new("RGB", SIZE, (255, 255, 255))
-    draw_timeline(canvas, (0, 0, *SIZE), timeline, shown=shown or timeline[0], threshold=threshold)
+    draw_timeline(canvas, (0, 0, *SIZE), ScoreTimeline(timeline), shown=shown or timeline[0], threshold=threshold)
     return np.asarray(canvas)
 
 

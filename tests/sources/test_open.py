@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from convlstm.errors import DataError
 from convlstm.sources.folder import FolderSource
+from convlstm.sources.live import LiveSource
 from convlstm.sources.open import SourcePath, find_sources, open_source
 from convlstm.sources.video import VideoSource
 
@@ -42,6 +43,37 @@ def test_a_glob_of_images_is_one_source(root: Path) -> None:
     source = open_source(str(root / "cam2" / "frame_00000[12].png"))
     assert isinstance(source, FolderSource)
     assert list(source.files.values()) == ["frame_000001.png", "frame_000002.png"]
+
+
+def test_sample_fps_gives_fewer_frames_with_their_places(root: Path) -> None:
+    source = open_source(str(root / "road.mp4"), sample_fps=10)
+    frames = list(source)
+    assert [frame.index for frame in frames] == [0, 1]
+    assert [source.place(frame.index) for frame in frames] == [0, 3]
+    assert open_source(root / "cam2", fps=10).place(3) == 3
+
+
+def test_live_addresses_are_not_opened_yet() -> None:
+    source = open_source("rtsp://joe:s3cret@host/stream", sample_fps=5)
+    assert isinstance(source, LiveSource)
+    assert (source.name, source.num_frames, source.fps, source.status.state) == (
+        "rtsp://host/stream",
+        None,
+        5,
+        "connecting",
+    )
+    assert isinstance(open_source("0"), LiveSource)
+
+
+def test_a_file_on_the_web_is_found_as_itself() -> None:
+    (found,) = find_sources("http://joe:s3cret@host/a/clip.mp4?key=1")
+    assert (found.url, found.name) == ("http://joe:s3cret@host/a/clip.mp4?key=1", "http://host/a/clip.mp4")
+
+
+def test_a_web_server_that_is_not_there_says_why_without_the_password() -> None:
+    with pytest.raises(DataError, match=r"^http://127\.0\.0\.1:9/clip\.mp4: cannot be opened as a video: ") as caught:
+        open_source("http://joe:s3cret@127.0.0.1:9/clip.mp4")
+    assert "s3cret" not in str(caught.value)
 
 
 def test_a_name_with_brackets_is_taken_as_it_is(root: Path) -> None:

@@ -24,6 +24,7 @@ from convlstm.config import TrainConfig, config_from_dict, config_to_dict
 from convlstm.errors import CheckpointError, ConfigError, DataError, TrainingError
 from convlstm.inference.predictor import Predictor
 from convlstm.models.checkpoint import content_digest, load_checkpoint, save_checkpoint
+from convlstm.shipped import shipped_weights
 from convlstm.training.processes import resolve_precision
 from convlstm.training.run import TrainResult, resume, train, train_or_resume
 from convlstm.training.run_folder import make_run_folder
@@ -33,6 +34,7 @@ from convlstm.utils.callbacks.early_stopping import EarlyStopping
 from convlstm.utils.callbacks.progress import ProgressLog
 
 TYPES = ("static", "dynamic") * 3
+CONV_H = "temporal_layer.cell_list.0.conv_h.weight"
 Train = Callable[..., TrainResult]
 MakeFrames = Callable[..., list[NDArray[np.uint8]]]
 WriteVideo = Callable[..., Path]
@@ -590,3 +592,108 @@ def test_three_classes_and_videos_in_place_of_folders(
     assert not result.left_out
     (heatmap, *_) = Predictor(checkpoint, device="cpu")(data_root / "s6.mp4")
     assert len(heatmap.class_probabilities) == 3 and sum(heatmap.class_probabilities) == pytest.approx(1, abs=1e-5)
+
+
+@pytest.fixture
+def learnt(never_stopped: Train, tmp_path: Path) -> Path:
+    """Weights of a network that is not the one by default, under a name of its own."""
+    return Path(shutil.copy(never_stopped(epochs=1, lags=(1, 2), differences="both").best, tmp_path / "learnt.pth"))
+
+
+def began(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, torch.Tensor]]:
+    """Fills with the weights before the first step: those that are trained, then the average."""
+    seen: list[dict[str, torch.Tensor]] = []
+
+    def note(self: ProgressLog, trainer: TrainerState) -> None:
+        if not trainer.step:
+            for model in (trainer.model, trainer.inference_model):
+                seen.append({name: tensor.clone() for name, tensor in model.state_dict().items()})
+
+    monkeypatch.setattr(ProgressLog, "on_step_start", note)
+    return seen
+
+
+def test_fine_tuning_begins_where_the_weights_are(
+    run: Train, learnt: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    seen = began(monkeypatch)
+    result = run(weights=str(learnt), epochs=1, threshold=0.3, seq_length=3, target_size=(64, 96))
+    assert len(seen) == 2
+    for weights in seen:
+        for name, tensor in load_checkpoint(learnt).weights.items():
+            assert torch.equal(weights[name], tensor), name
+    best = load_checkpoint(result.best)
+    assert best.model == load_checkpoint(learnt).model
+    assert (best.threshold, best.seq_length, best.target_size) == (0.3, 3, (64, 96))
+    assert not torch.equal(best.weights["encoder.0.weight"], seen[0]["encoder.0.weight"])
+    recorded = yaml.safe_load((result.run_folder / "args.yaml").read_text())
+    assert (recorded["weights"], recorded["lags"], recorded["differences"]) == (str(learnt), [1, 2], "both")
+    assert any(message.startswith(f"first weights: {learnt} (") for message in caplog.messages)
+
+
+def test_the_shipped_weights_are_fine_tuned_by_name(run: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = began(monkeypatch)
+    result = run(weights="shipped", epochs=1)
+    shipped = load_checkpoint(shipped_weights())
+    assert torch.equal(seen[0][CONV_H], shipped.weights[CONV_H])
+    assert load_checkpoint(result.best).model == shipped.model
+
+
+def test_random_weights_without(run: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = began(monkeypatch)
+    run(epochs=1)
+    assert not torch.equal(seen[0][CONV_H], load_checkpoint(shipped_weights()).weights[CONV_H])
+
+
+@pytest.mark.parametrize("auto", [False, True])
+def test_fine_tuning_is_resumed_exactly_and_never_reads_the_weights_again(
+    shared_root: Path, tmp_path: Path, learnt: Path, monkeypatch: pytest.MonkeyPatch, auto: bool
+) -> None:
+    config = settings_of(shared_root, tmp_path / "runs", weights=str(learnt), epochs=2)
+    whole = train(replace(config, name="whole"))
+    folder = stopped_run(lambda: (train_or_resume if auto else train)(config), monkeypatch, step=4)
+    learnt.unlink()
+    resumed = train_or_resume(config) if auto else resume(folder)
+    assert resumed.run_folder == folder
+    assert digests(resumed) == digests(whole)
+    assert (folder / "args.yaml").read_text().replace("exp", "") == (
+        (whole.run_folder / "args.yaml").read_text().replace("whole", "")
+    )
+
+
+def test_a_run_cannot_be_given_another_start(run: Train, learnt: Path, shared_root: Path, tmp_path: Path) -> None:
+    tuned = run(weights=str(learnt), epochs=1)
+    plain = run(name="plain", epochs=1)
+    for folder, flags, began_from, asked in (
+        (tuned.run_folder, {"weights": "shipped"}, str(learnt), "shipped"),
+        (tuned.run_folder, {"weights": None}, str(learnt), "random weights"),
+        (plain.run_folder, {"weights": "shipped"}, "random weights", "shipped"),
+    ):
+        message = f"{folder}: has begun from {began_from}, asked for {asked}; start a new run"
+        with pytest.raises(TrainingError) as caught:
+            resume(folder, {"epochs": 2, **flags})
+        assert str(caught.value) == message
+        settings = {"name": folder.name, "epochs": 2, **flags}
+        with pytest.raises(TrainingError) as caught:
+            train_or_resume(settings_of(shared_root, tmp_path / "runs", **settings))
+        assert str(caught.value) == message
+    assert resume(tuned.run_folder, {"epochs": 2, "weights": str(learnt)}).metrics["epoch"] == 2
+
+
+def test_what_cannot_be_fine_tuned_leaves_no_run(run: Train, learnt: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"stem is set to rgb, but .*learnt\.pth was trained with motion"):
+        run(weights=str(learnt), stem="rgb")
+    with pytest.raises(CheckpointError, match=r"none\.pth: no such weights file"):
+        run(weights=str(tmp_path / "none.pth"))
+    learnt.write_bytes(learnt.read_bytes()[:-1])
+    with pytest.raises(CheckpointError, match=r"learnt\.pth: .*damaged or altered"):
+        run(weights=str(learnt))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_fine_tuning_for_other_classes(data_root: Path, run: Train, learnt: Path) -> None:
+    write_manifest(data_root, *(f"s{n},{'fire' if kind == 'dynamic' else 'calm'}" for n, kind in enumerate(TYPES)))
+    result = run(data_root=data_root, weights=str(learnt), classes=("calm", "fire"), epochs=1)
+    assert load_checkpoint(result.best).model.classes == ("calm", "fire")
+    assert resume(result.run_folder, {"epochs": 2}).metrics["epoch"] == 2

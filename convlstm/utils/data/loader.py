@@ -1,9 +1,6 @@
 """Loaders: order by seed and epoch alone, so that a resumed run sees what an uninterrupted one would have seen."""
 
-import ctypes
 import math
-import signal
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,12 +11,11 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from convlstm.config import TrainConfig
+from convlstm.interrupts import leave_signals_to_parent
 from convlstm.utils.data.batch import Batch
 from convlstm.utils.data.dataset import Stretch, WindowDataset
 
 BatchLoader = DataLoader[Batch]
-
-_PR_SET_PDEATHSIG = 1
 
 
 class TrainBatches(Sampler[list[Stretch]]):
@@ -176,11 +172,7 @@ def _as_it_is(batch: Any) -> Any:
 def _prepare_worker(worker: int) -> None:
     del worker
     cv2.setNumThreads(0)
-    # Both often reach the whole process group; the main process ends the workers in order.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
-    if sys.platform == "linux":  # a killed main process leaves no worker behind, with its memory and its open files
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    leave_signals_to_parent()
 
 
 def stop_workers(loader: BatchLoader) -> None:

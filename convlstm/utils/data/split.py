@@ -19,7 +19,7 @@ def split_rows(rows: Sequence[ManifestRow], *, val_ratio: float, seed: int) -> d
     groups: dict[str, list[ManifestRow]] = defaultdict(list)
     for row in rows:
         groups[row.group].append(row)
-    assigned = {group: _given_split(group, members) for group, members in groups.items()}
+    assigned = given_splits(rows)
     free = [group for group, split in assigned.items() if split is None]
     validation = set()
     if "val" not in assigned.values():
@@ -31,12 +31,21 @@ def split_rows(rows: Sequence[ManifestRow], *, val_ratio: float, seed: int) -> d
     return result
 
 
-def _given_split(group: str, members: Sequence[ManifestRow]) -> str | None:
-    given = {row.split: row.line for row in members if row.split is not None}
-    if len(given) > 1:
-        places = " and ".join(f"{split} (line {line})" for split, line in given.items())
-        raise ManifestError(f"group {group!r} stands on two sides of the split: {places}")
-    return next(iter(given), None)
+def given_splits(rows: Sequence[ManifestRow]) -> dict[str, str | None]:
+    """The split that the manifest gives each group, in order; None where it gives none.
+
+    Raises ManifestError where a group is asked to stand on two sides.
+    """
+    given: dict[str, dict[str, int]] = {}
+    for row in rows:
+        lines = given.setdefault(row.group, {})
+        if row.split is not None:
+            lines[row.split] = row.line
+    for group, lines in given.items():
+        if len(lines) > 1:
+            places = " and ".join(f"{split} (line {line})" for split, line in lines.items())
+            raise ManifestError(f"group {group!r} stands on two sides of the split: {places}")
+    return {group: next(iter(lines), None) for group, lines in given.items()}
 
 
 def _draw_validation(groups: dict[str, list[ManifestRow]], val_ratio: float, seed: int) -> set[str]:

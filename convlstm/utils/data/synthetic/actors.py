@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from convlstm.types import Float32Array
-from convlstm.utils.data.synthetic.fluids import Flames, Smoke, Water
-from convlstm.utils.data.synthetic.scenes import BoolArray
-from convlstm.utils.data.synthetic.textures import Size
+from convlstm.utils.data.synthetic.fluids import Fire, Smoke, Water
+from convlstm.utils.data.synthetic.scenes import BoolArray, Scene
+from convlstm.utils.data.synthetic.swaying import Foliage, Screen
 from convlstm.utils.data.synthetic.things import Things
 
 
@@ -24,10 +24,12 @@ class Actor(Protocol):
         ...
 
 
-ACTORS: dict[str, Callable[[np.random.Generator, Size, float], Actor]] = {
+ACTORS: dict[str, Callable[[np.random.Generator, Scene], Actor]] = {
     "moving": Things,
-    "flicker": Flames,
+    "flicker": Fire,
     "smoke": Smoke,
     "water": Water,
+    "foliage": Foliage,
+    "screen": Screen,
 }
-"""Builders of actors by the kind of sequence they make; each takes (rng, size, ambient light)."""
+"""Builders of actors by the kind of sequence they make."""

@@ -4,19 +4,71 @@ import cv2
 import numpy as np
 
 from convlstm.types import Float32Array
-from convlstm.utils.data.synthetic.scenes import ROUNDED_AWAY, BoolArray, soft_spot
+from convlstm.utils.data.synthetic.scenes import ROUNDED_AWAY, BoolArray, Scene, soft_spot
 from convlstm.utils.data.synthetic.textures import Size, fractal_noise, scrolled, surface
+
+
+class Fire:
+    """One flame or a front of several, with or without smoke over them and sparks."""
+
+    def __init__(self, rng: np.random.Generator, scene: Scene) -> None:
+        self.flames = [Flames(rng, scene)]
+        first = self.flames[0]
+        for _ in range(int(rng.choice([0, 0, 1, 2, 4]))):
+            flames = Flames(rng, scene, highest=1.3 * first.height)
+            flames.move_to(first.left + int(rng.normal(0, 1.2 * first.width)), first.top + first.height)
+            self.flames.append(flames)
+        self.smoke = Smoke(rng, scene) if rng.random() < 0.25 else None
+        self.sparks = Sparks(rng, first) if rng.random() < 0.3 else None
+
+    def draw(self, canvas: Float32Array, time: float) -> BoolArray:
+        """See Actor.draw."""
+        mask = np.zeros(canvas.shape[:2], dtype=np.bool_)
+        if self.smoke is not None:
+            mask |= self.smoke.draw(canvas, time)
+        for flames in self.flames:
+            mask |= flames.draw(canvas, time)
+        if self.sparks is not None:
+            mask |= self.sparks.draw(canvas, time)
+        return mask
+
+
+class Sparks:
+    """Glowing specks that fly up from a fire and fade."""
+
+    def __init__(self, rng: np.random.Generator, flames: "Flames") -> None:
+        count = int(rng.integers(4, 25))
+        self.source = np.array([flames.left + flames.width / 2, flames.top + 0.5 * flames.height])
+        self.spread = rng.normal(0, 0.3 * flames.width, count)
+        self.pace = rng.uniform(1.0, 5.0, count)
+        self.sway, self.phase = rng.uniform(0.5, 3.0, count), rng.uniform(0, 2 * np.pi, count)
+        self.life = rng.uniform(10, 30, count)
+        self.births = rng.uniform(0, 30, count)
+        self.radius = float(rng.uniform(0.6, 1.6))
+
+    def draw(self, canvas: Float32Array, time: float) -> BoolArray:
+        """See Actor.draw."""
+        mask = np.zeros(canvas.shape[:2], dtype=np.uint8)
+        ages = (time - self.births) % self.life
+        xs = self.source[0] + self.spread + self.sway * np.sin(0.3 * ages + self.phase)
+        ys = self.source[1] - self.pace * ages
+        for x, y, left in zip(xs, ys, 1 - ages / self.life, strict=True):
+            colour = (1.0, 0.4 + 0.5 * float(left), 0.2 * float(left))
+            centre, radius = (int(16 * x), int(16 * y)), int(16 * self.radius)
+            cv2.circle(canvas, centre, radius, colour, -1, cv2.LINE_AA, 4)
+            cv2.circle(mask, centre, radius + 16, 1, -1, cv2.LINE_8, 4)
+        return mask > 0
 
 
 class Flames:
     """Tongues of fire over a base: rising noise inside a flickering outline, and the glow on what is around.
 
-    The glow is light on something still, so that it is not in the mask.
+    The glow is light on something still, so that it is not in the mask. `highest` (pixels) limits their height.
     """
 
-    def __init__(self, rng: np.random.Generator, size: Size, ambient: float) -> None:
-        shortest = min(size)
-        self.height = int(np.exp(rng.uniform(np.log(20), np.log(0.5 * shortest))))
+    def __init__(self, rng: np.random.Generator, scene: Scene, *, highest: float | None = None) -> None:
+        size, ambient = scene.size, scene.ambient
+        self.height = int(np.exp(rng.uniform(np.log(14), np.log(max(20.0, highest or 0.7 * min(size))))))
         self.width = max(12, int(self.height * rng.uniform(0.5, 1.3)))
         self.left = int(rng.uniform(-0.2 * self.width, size[1] - 0.8 * self.width))
         self.top = int(rng.uniform(0.2 * size[0], size[0]) - self.height)
@@ -31,9 +83,15 @@ class Flames:
             (rng.uniform(-0.5, 0.5), rng.uniform(0.3, 0.6), rng.uniform(0.5, 1.0)) for _ in range(rng.integers(1, 4))
         ]
         self.ramp = _fire_colours(rng) * (0.75 + 0.25 * min(1.0, ambient + 0.5))
-        self.opacity = rng.uniform(0.75, 1.0)
-        spot = soft_spot(size, (self.left + self.width / 2, self.top + 0.6 * self.height), 1.2 * self.height)
-        self.glow = spot[..., None] * self.ramp[160] * rng.uniform(0.1, 0.5) * (1.5 - min(1.0, ambient))
+        self.opacity, self.softness = rng.uniform(0.75, 1.0), rng.uniform(0.2, 0.8)
+        self.size, self.glow_strength = size, rng.uniform(0.1, 0.5) * (1.5 - min(1.0, ambient))
+        self.move_to(self.left, self.top + self.height)
+
+    def move_to(self, left: int, base: int) -> None:
+        """Burn elsewhere, the lowest pixels in row `base`."""
+        self.left, self.top = left, base - self.height
+        spot = soft_spot(self.size, (left + self.width / 2, self.top + 0.6 * self.height), 1.2 * self.height)
+        self.glow = spot[..., None] * self.ramp[160] * self.glow_strength
 
     def draw(self, canvas: Float32Array, time: float) -> BoolArray:
         """See Actor.draw."""
@@ -42,9 +100,12 @@ class Flames:
         canvas *= 1 + np.float32(flicker) * self.glow
         heat = self._heat(time, float(flicker))
         top, left = max(0, self.top), max(0, self.left)
-        heat = heat[top - self.top : canvas.shape[0] - self.top, left - self.left : canvas.shape[1] - self.left]
+        bottom, right = max(top, canvas.shape[0]), max(left, canvas.shape[1])
+        heat = heat[top - self.top : bottom - self.top, left - self.left : right - self.left]
+        if not heat.size:
+            return mask
         region = slice(top, top + heat.shape[0]), slice(left, left + heat.shape[1])
-        alpha = np.clip(heat / 0.35, 0, 1) * self.opacity
+        alpha = np.clip(heat / self.softness, 0, 1) * self.opacity
         colours = self.ramp[np.rint(heat * 255).astype(np.uint8)]
         canvas[region] += alpha[..., None] * (colours - canvas[region])
         mask[region] = alpha > 0.12
@@ -88,7 +149,8 @@ class Smoke:
     VISIBLE = 0.05
     """Smoke that changes a pixel by less, of full scale, is not in the mask."""
 
-    def __init__(self, rng: np.random.Generator, size: Size, ambient: float) -> None:
+    def __init__(self, rng: np.random.Generator, scene: Scene) -> None:
+        size, ambient = scene.size, scene.ambient
         self.size = size
         self.half = (size[0] + 1) // 2, (size[1] + 1) // 2
         shortest = min(self.half)
@@ -157,7 +219,8 @@ def _puff(rng: np.random.Generator, side: int = 48) -> Float32Array:
 class Water:
     """A pond, canal or fountain basin: a surface bent by running waves, with glints on them."""
 
-    def __init__(self, rng: np.random.Generator, size: Size, ambient: float) -> None:
+    def __init__(self, rng: np.random.Generator, scene: Scene) -> None:
+        size, ambient = scene.size, scene.ambient
         height, width = size
         self.cover = _basin(rng, size)
         self.surface = surface(rng, size)

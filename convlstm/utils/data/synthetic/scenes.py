@@ -1,5 +1,6 @@
 """Still scenes and the things that stand in them. Colours float32 RGB in [0, 1]."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -19,30 +20,108 @@ _SUPERSAMPLING = 3
 
 @dataclass(frozen=True)
 class Scene:
-    """A background (H, W, 3) and the light that falls on it: 1 is day, 0.15 deep night."""
+    """A background (H, W, 3), the light that falls on it, 1 is day, 0.15 deep night, and what stands before it.
+
+    `foreground` (H, W, 4), premultiplied RGBA, hides actors in part; None where there is nothing of that kind.
+    """
 
     background: Float32Array
     ambient: float
+    foreground: Float32Array | None = None
+
+    @property
+    def size(self) -> Size:
+        """(height, width) in pixels."""
+        return self.background.shape[0], self.background.shape[1]
 
 
-def still_scene(rng: np.random.Generator, size: Size) -> Scene:
-    """A room, a street or a landscape without anything that moves; `size` is (height, width)."""
+Photos = Sequence[UInt8Array]
+"""Photographs, uint8 RGB (h, w, 3) of any size, that scenes are made of."""
+
+
+def still_scene(rng: np.random.Generator, size: Size, photos: Photos = ()) -> Scene:
+    """A room, a street or a landscape without anything that moves; `size` is (height, width).
+
+    Half of them are parts of `photos`, where there are any.
+    """
+    if photos and rng.random() < 0.5:
+        photo = photos[int(rng.integers(len(photos)))]
+        background, ambient = _from_photo(rng, size, photo), float(rng.uniform(0.5, 1.1))
+        num_things = int(rng.integers(0, 4))
+    else:
+        background, ambient = _painted(rng, size)
+        num_things = 0
+    _put_things(rng, background, num_things)
+    if rng.random() < 0.15:
+        background[:] = background.mean(axis=2, keepdims=True)  # infrared
+    if rng.random() < 0.2:  # haze, or a lens of low contrast
+        background = np.asarray(rng.uniform(0.1, 0.6) + rng.uniform(0.15, 0.5) * (background - background.mean()))
+    blur = rng.uniform(0.3, 1.2) if rng.random() < 0.8 else rng.uniform(1.2, 3.5)  # lenses differ
+    foreground = _foreground(rng, size) if rng.random() < 0.25 else None
+    background = np.clip(cv2.GaussianBlur(background, (0, 0), blur), 0, 1).astype(np.float32)
+    return Scene(background, ambient, foreground)
+
+
+def _painted(rng: np.random.Generator, size: Size) -> tuple[Float32Array, float]:
+    """A scene (H, W, 3) of noise, patterns and cutouts, and the light on it."""
     background = surface(rng, size)
     if rng.random() < 0.8:
         _lay_ground(rng, background)
-    shortest = min(size)
-    for _ in range(rng.integers(0, 14)):
-        thing = cutout(rng, int(shortest * np.exp(rng.uniform(np.log(0.04), np.log(0.5)))))
-        centre = rng.uniform(0, size[1]), rng.uniform(0, size[0])
-        paste(background, thing, centre, angle=rng.normal(0.0, 0.15))
+    _put_things(rng, background, int(rng.integers(0, 14)))
     shading = 1 + rng.uniform(0.02, 0.25) * fractal_noise(rng, size, exponent=rng.uniform(2.0, 3.0))
     background *= np.clip(shading, 0.3, 1.7)[..., None]
     ambient = float(rng.uniform(0.15, 0.4) if rng.random() < 0.25 else rng.uniform(0.5, 1.1))
     background *= ambient
     if ambient <= 0.4:
         _add_lamps(rng, background)
-    blur = rng.uniform(0.3, 1.2)  # lenses differ
-    return Scene(np.clip(cv2.GaussianBlur(background, (0, 0), blur), 0, 1).astype(np.float32), ambient)
+    return background, ambient
+
+
+def _put_things(rng: np.random.Generator, background: Float32Array, count: int) -> None:
+    height, width = background.shape[:2]
+    for _ in range(count):
+        thing = cutout(rng, int(min(height, width) * np.exp(rng.uniform(np.log(0.04), np.log(0.5)))))
+        centre = rng.uniform(0, width), rng.uniform(0, height)
+        paste(background, thing, centre, angle=rng.normal(0.0, 0.15))
+
+
+def _from_photo(rng: np.random.Generator, size: Size, photo: UInt8Array) -> Float32Array:
+    """A part of a photograph (H, W, 3), mirrored or not, in other light."""
+    height, width = photo.shape[:2]
+    zoom = max(size[0] / height, size[1] / width)  # at least as large as the scene
+    zoom = max(zoom, float(np.exp(rng.uniform(np.log(0.4), np.log(1.5)))))
+    squeeze = float(rng.choice([1.0, 0.5625, 0.75]))  # wide recordings come resized to a square
+    rows, columns = size[0] / zoom, min(width, size[1] / zoom / squeeze)
+    top = min(height - 1, int(rng.uniform(0, height - rows + 1)))
+    left = min(width - 1, int(rng.uniform(0, width - columns + 1)))
+    part = photo[top : top + max(1, int(rows)), left : left + max(1, int(columns))]
+    picture = cv2.resize(part, size[::-1], interpolation=cv2.INTER_AREA if zoom < 1 else cv2.INTER_LINEAR)
+    if rng.random() < 0.5:
+        picture = picture[:, ::-1]
+    tint = np.clip(rng.normal(1, 0.08, 3) * rng.uniform(0.4, 1.2), 0.2, 1.5)
+    return np.asarray((picture / np.float32(255)) ** rng.uniform(0.7, 1.4) * tint, dtype=np.float32)
+
+
+def _foreground(rng: np.random.Generator, size: Size) -> Float32Array:
+    """Poles, bars and things close to the camera: RGBA (H, W, 4), premultiplied."""
+    height, width = size
+    layer = np.zeros((height, width, 4), dtype=np.float32)
+    for _ in range(rng.integers(1, 4)):
+        colour = (surface(rng, size) * rng.uniform(0.3, 1.0)).astype(np.float32)
+        cover = np.zeros(size, dtype=np.float32)
+        if rng.random() < 0.6:
+            x, lean = rng.uniform(0, width), rng.normal(0, 0.1 * height)
+            thickness = int(np.exp(rng.uniform(np.log(3), np.log(0.1 * width + 4))))
+            cv2.line(cover, (int(x), -5), (int(x + lean), height + 5), 1.0, thickness, cv2.LINE_AA)
+        else:
+            centre = int(rng.uniform(0, width)), int(rng.uniform(0.3, 1.1) * height)
+            axes = int(rng.uniform(0.05, 0.2) * width), int(rng.uniform(0.05, 0.3) * height)
+            cv2.ellipse(cover, centre, axes, rng.uniform(0, 180), 0, 360, 1.0, -1, cv2.LINE_AA)
+        alpha = np.clip(cv2.GaussianBlur(cover, (0, 0), 0.8), 0, 1)[..., None]
+        layer *= 1 - alpha
+        layer[..., :3] += alpha * colour
+        layer[..., 3:] += alpha
+    return layer
 
 
 def _lay_ground(rng: np.random.Generator, background: Float32Array) -> None:

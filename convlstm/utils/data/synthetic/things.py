@@ -4,8 +4,11 @@ import cv2
 import numpy as np
 
 from convlstm.types import Float32Array
-from convlstm.utils.data.synthetic.scenes import ROUNDED_AWAY, BoolArray, cutout, paste
+from convlstm.utils.data.synthetic.scenes import ROUNDED_AWAY, BoolArray, Scene, cutout, paste
 from convlstm.utils.data.synthetic.textures import Size
+
+SMALLEST_LENGTH = 7
+"""Pixels: shorter things are hardly told from noise."""
 
 
 class Thing:
@@ -14,14 +17,15 @@ class Thing:
     `noticed` starts it well inside the frame, so that it is in view from the first frame on.
     """
 
-    def __init__(self, rng: np.random.Generator, size: Size, ambient: float, *, noticed: bool = True) -> None:
-        height, width = size
-        shortest = min(size)
-        length = float(np.exp(rng.uniform(np.log(12), np.log(max(14, shortest / 3)))))
+    def __init__(self, rng: np.random.Generator, scene: Scene, *, noticed: bool = True) -> None:
+        height, width = scene.size
+        length = float(np.exp(rng.uniform(np.log(SMALLEST_LENGTH), np.log(max(14, min(scene.size) / 2)))))
         self.rgba = cutout(rng, int(length))
-        self.rgba[..., :3] *= ambient
-        self.speed = float(np.exp(rng.uniform(np.log(max(0.7, length / 60)), np.log(min(12.0, 2 + length / 5)))))
-        self.shadow = float(rng.uniform(0.15, 0.6)) if ambient > 0.4 and rng.random() < 0.5 else 0.0
+        self.rgba[..., :3] *= scene.ambient
+        if rng.random() < 0.25:
+            _camouflage(rng, self.rgba, scene)
+        self.speed = float(np.exp(rng.uniform(np.log(max(0.3, length / 80)), np.log(min(30.0, 3 + length / 4)))))
+        self.shadow = float(rng.uniform(0.15, 0.6)) if scene.ambient > 0.4 and rng.random() < 0.5 else 0.0
         is_wide = self.rgba.shape[1] > self.rgba.shape[0]  # people stay upright
         self.follows_path = is_wide and bool(rng.random() < 0.6)
         self.sway = rng.normal(0, 0.08), rng.uniform(0.1, 0.6), rng.uniform(0, 2 * np.pi)
@@ -83,15 +87,25 @@ class Thing:
         return np.asarray(cv2.remap(self.rgba, x + wave, y, cv2.INTER_LINEAR), dtype=np.float32)
 
 
+def _camouflage(rng: np.random.Generator, rgba: Float32Array, scene: Scene) -> None:
+    """Give a cutout the colours of the scene, with a little of its own contrast, in place."""
+    height, width = rgba.shape[:2]
+    y = int(rng.uniform(0, max(1, scene.size[0] - height)))
+    x = int(rng.uniform(0, max(1, scene.size[1] - width)))
+    patch = cv2.resize(scene.background[y : y + height, x : x + width], (width, height))
+    own = rng.uniform(0.1, 0.5)
+    rgba[..., :3] = own * rgba[..., :3] + (1 - own) * patch * rgba[..., 3:]
+
+
 class Things:
     """One to three things of which the first is in view from the start; some drive one behind the other."""
 
-    def __init__(self, rng: np.random.Generator, size: Size, ambient: float) -> None:
+    def __init__(self, rng: np.random.Generator, scene: Scene) -> None:
         count = int(rng.integers(1, 4))
-        self.things = [Thing(rng, size, ambient, noticed=index == 0) for index in range(count)]
+        self.things = [Thing(rng, scene, noticed=index == 0) for index in range(count)]
         if rng.random() < 0.3:
             for index, thing in enumerate(self.things[1:], start=1):
-                thing.follow(self.things[0], gap=index * rng.uniform(0.1, 0.3) * min(size))
+                thing.follow(self.things[0], gap=index * rng.uniform(0.1, 0.3) * min(scene.size))
 
     def draw(self, canvas: Float32Array, time: float) -> BoolArray:
         """See Actor.draw."""

@@ -1,0 +1,1 @@
+"""Checkpoints to static graphs for other engines."""

@@ -1,0 +1,73 @@
+"""Exported graphs in OpenVINO, on the CPU."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convlstm.config import DetectPrecision
+from convlstm.errors import CheckpointError, ConfigError
+from convlstm.inference.engines.exported import ENCODER, GRAPHS, STEM, ExportedModel
+from convlstm.inference.engines.graphs import OUTPUTS, GraphEngine, Greys, Values
+from convlstm.inference.engines.installed import require
+from convlstm.types import Float32Array
+
+DEVICE = "CPU"
+
+
+class OpenVINOEngine(GraphEngine):
+    """An `Engine`; takes ONNX files as well as OpenVINO's own.
+
+    Raises ConfigError where OpenVINO is not installed, and for bf16 on a processor without it.
+    """
+
+    name = "openvino"
+
+    def __init__(self, exported: ExportedModel, *, precision: DetectPrecision = "auto") -> None:
+        openvino = require("openvino")
+        super().__init__(exported)
+        core = openvino.Core()
+        self.has_bf16 = "BF16" in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
+        self.precision = resolve_precision(exported, precision, has_bf16=self.has_bf16)
+        self._tensor = openvino.Tensor
+        try:
+            self._requests = {graph: self._request(core, graph) for graph in GRAPHS}
+        except RuntimeError as error:
+            reason = " ".join(str(error).split())
+            raise CheckpointError(f"OpenVINO cannot load the export: {reason}") from error
+        features = self._requests[STEM].get_tensor("features")
+        self._requests[ENCODER].set_tensor("features", features)  # one memory for both: no copy
+        self._features = features.data
+
+    def _request(self, core: Any, graph: str) -> Any:
+        files = self.exported.graph(graph)
+        if len(files) == 1:
+            model = core.read_model(files[0])
+        else:
+            model = core.read_model(files[0], self._tensor(np.frombuffer(files[1], dtype=np.uint8)))
+        # Left alone, OpenVINO would take bf16 wherever the processor has it.
+        hint = "bf16" if graph == ENCODER and self.precision == "bf16-mixed" else "f32"
+        settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
+        return core.compile_model(model, DEVICE, settings).create_infer_request()
+
+    def _features_and_greys(self, inputs: Values) -> tuple[NDArray[np.generic], Greys]:
+        request = self._requests[STEM]
+        request.infer(inputs, share_inputs=True)
+        return self._features, {kind: request.get_tensor(kind).data.copy() for kind in self._kinds}
+
+    def _run(self, graph: str, inputs: Values) -> dict[str, Float32Array]:
+        request = self._requests[graph]
+        request.infer(None if graph == ENCODER else inputs, share_inputs=True)
+        return {name: request.get_tensor(name).data.copy() for name in OUTPUTS[graph]}
+
+
+def resolve_precision(exported: ExportedModel, precision: DetectPrecision, *, has_bf16: bool) -> str:
+    """`auto` is what the export found good enough, or float32 on a processor without that.
+
+    Raises ConfigError where bf16 is asked for and the processor lacks it.
+    """
+    if precision == "bf16-mixed" and not has_bf16:
+        raise ConfigError("this processor has no bf16: use --precision auto or 32-true")
+    if precision == "auto":
+        return exported.auto_precision if has_bf16 else "32-true"
+    return precision

@@ -1,0 +1,81 @@
+"""The network in PyTorch, on CPU, CUDA or MPS: the reference for the other engines."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from convlstm.config import DetectPrecision
+from convlstm.errors import ConfigError
+from convlstm.models.checkpoint import Checkpoint
+from convlstm.models.convlstm import State
+from convlstm.types import Float32Array, UInt8Array
+
+
+class TorchEngine:
+    """An `Engine`. Raises ConfigError for a device that is not there.
+
+    `auto` precision is float32; bf16-mixed computes the encoder in bf16 and all else in float32.
+    """
+
+    name = "torch"
+
+    def __init__(self, checkpoint: Checkpoint, *, device: str = "auto", precision: DetectPrecision = "auto") -> None:
+        self.checkpoint = checkpoint
+        self.device = resolve_device(device)
+        self.precision: str = "32-true" if precision == "auto" else precision
+        self.model = checkpoint.build_model().to(self.device)
+
+    @property
+    def weights(self) -> Checkpoint:
+        """What the network was trained for."""
+        return self.checkpoint
+
+    def encode(self, frames: UInt8Array, context: Tensor | None = None) -> tuple[list[Tensor], Tensor | None]:
+        """As `Engine.encode`; gates (1, 4D, GH, GW) on the device, the context is greys (up to P, kinds, H, W)."""
+        config = self.model.config
+        pixels = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2)  # (N, 3, H, W)
+        num_earlier = len(context) if context is not None else 0
+        now = torch.arange(num_earlier, num_earlier + len(frames))
+        lagged = (now[:, None] - torch.tensor(config.lags)).clamp(min=0)
+        with torch.inference_mode(), self._autocast():
+            gates, greys = self.model.encode_frames(pixels, now, lagged, context)
+        if greys is not None:
+            greys = greys[-config.num_context :].clone()
+        return [frame.clone() for frame in gates.split(1)], greys  # views would keep the whole call's memory
+
+    def window_head(self, gates: Sequence[Tensor], windows: NDArray[np.int64]) -> Float32Array:
+        """As `Engine.window_head`."""
+        with torch.inference_mode():
+            logits = self.model.window_head(torch.cat(list(gates)), torch.from_numpy(windows))
+        return _to_numpy(logits)
+
+    def step(self, gates: Tensor, state: State | None = None) -> tuple[Float32Array, State]:
+        """As `Engine.step`."""
+        with torch.inference_mode():
+            state = self.model.cell.step(gates, state)
+            return _to_numpy(self.model.final_classifier(state[0])[0]), state
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16-mixed")
+
+
+def _to_numpy(values: Tensor) -> Float32Array:
+    return np.asarray(values.float().cpu().numpy(), dtype=np.float32)
+
+
+def resolve_device(device: str) -> torch.device:
+    """`auto` takes CUDA, then MPS, then the CPU. Raises ConfigError for a device that is not there."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = " ".join(str(error).splitlines()[:1])
+        raise ConfigError(f"device {device!r} cannot be used: {reason}; use auto or cpu") from error
+    return chosen

@@ -1,0 +1,131 @@
+"""Stretches of real recordings by a fixed camera as scenes, with masks of what moves in them.
+
+The masks are found, not known. What differs clearly from the frames before and from those after moves; what does not
+differ at all from any of them stands still; between the two nobody knows, and training ignores it.
+
+Shapes: N frames, H W pixels.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from convlstm.clips import resize_frame
+from convlstm.errors import DataError
+from convlstm.sources.video import VIDEO_SUFFIXES, VideoSource
+from convlstm.types import Float32Array, UInt8Array
+from convlstm.utils.data.synthetic.textures import Size
+
+STILL, UNKNOWN, MOVING = 0, 1, 2
+"""Values of labels."""
+
+_LAGS = (2, 4, 8)
+_SURE, _POSSIBLE = 7.0, 3.5  # times the noise
+_LEAST_SURE, _LEAST_POSSIBLE = 9.0, 4.0  # grey levels
+_MARGIN_PIXELS = 21  # around what moves nobody knows
+_DETECTION_SIZE = (640, 640)  # at least that, as for detection, is what scenes are cut out of
+
+
+@dataclass(frozen=True, repr=False)
+class Recording:
+    """`frames` float32 RGB (N, H, W, 3) in [0, 1]; `labels` uint8 (N, H, W): STILL, UNKNOWN or MOVING; `name`."""
+
+    frames: Float32Array
+    labels: UInt8Array
+    name: str
+
+
+@lru_cache(maxsize=1)
+def find_recordings(folder: Path) -> tuple[Path, ...]:
+    """Video files under `folder`, in the order of their paths. Raises DataError where there is none."""
+    paths = tuple(sorted(p for p in Path(folder).rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES))
+    if not paths:
+        raise DataError(f"{folder}: no videos: name a folder that holds some, or leave --recordings out")
+    return paths
+
+
+def cut_recording(rng: np.random.Generator, paths: tuple[Path, ...], num_frames: int, size: Size) -> Recording:
+    """A stretch of a random recording, a random part of its picture, mirrored or not.
+
+    Longer recordings come up more often. Every second or third frame may be taken, to vary the speed. Where the
+    recording is too short, frames go there and back.
+    """
+    lengths = np.array([_num_frames(path) for path in paths], dtype=np.float64)
+    path = paths[rng.choice(len(paths), p=np.sqrt(lengths) / np.sqrt(lengths).sum())]
+    source = VideoSource(path)
+    total, step = len(source.runs[0]), int(rng.choice([1, 1, 1, 2]))
+    around = max(_LAGS)  # frames at both ends that only serve to find what moves
+    span = (num_frames + 2 * around - 1) * step + 1
+    start = int(rng.integers(0, max(1, total - span + 1)))
+    places = _there_and_back(start + step * np.arange(num_frames + 2 * around), total)
+    pixels = dict(zip(sorted(set(places)), source.read(sorted(set(places))), strict=True))
+    whole = max(_DETECTION_SIZE[0], size[0]), max(_DETECTION_SIZE[1], size[1])
+    crop = _crop(rng, whole, size)
+    frames = np.stack([np.ascontiguousarray(resize_frame(pixels[place], whole)[crop]) for place in places])
+    labels = motion_labels(frames)[around:-around]
+    frames = frames[around:-around]
+    if rng.random() < 0.5:
+        frames, labels = frames[:, :, ::-1], labels[:, :, ::-1]
+    return Recording((frames / np.float32(255)).astype(np.float32), np.ascontiguousarray(labels), path.stem)
+
+
+def motion_labels(frames: UInt8Array) -> UInt8Array:
+    """Labels uint8 (N, H, W) of frames uint8 (N, H, W, 3); the first and last eight know less than the others."""
+    greys = np.stack([cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), (0, 0), 1.5) for f in frames])
+    greys = greys.astype(np.float32)
+    noise = 1.4826 * float(np.median(np.abs(greys[2:] - greys[:-2])))
+    sure, possible = max(_LEAST_SURE, _SURE * noise), max(_LEAST_POSSIBLE, _POSSIBLE * noise)
+    labels = np.zeros(greys.shape, dtype=np.uint8)
+    for index, grey in enumerate(greys):
+        moves, may_move = np.zeros(grey.shape, np.bool_), np.zeros(grey.shape, np.bool_)
+        for lag in _LAGS:
+            before = _change(grey, greys[max(0, index - lag)])
+            after = _change(grey, greys[min(len(greys) - 1, index + lag)])
+            moves |= np.minimum(before, after) > sure
+            may_move |= np.maximum(before, after) > possible
+        labels[index] = _grown(moves, may_move)
+    return labels
+
+
+def _change(grey: Float32Array, other: Float32Array) -> Float32Array:
+    """How far two greys differ beyond what all of the picture does: exposure is no motion."""
+    difference = grey - other
+    return np.asarray(np.abs(difference - np.float32(np.median(difference[::4, ::4]))), dtype=np.float32)
+
+
+def _grown(moves: np.ndarray, may_move: np.ndarray) -> UInt8Array:
+    """Clean both of single pixels, and leave a margin around what may move."""
+    opened = cv2.morphologyEx(moves.astype(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    doubtful = cv2.morphologyEx(may_move.astype(np.uint8), cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    kernel = np.ones((_MARGIN_PIXELS, _MARGIN_PIXELS), np.uint8)
+    labels = cv2.morphologyEx(np.maximum(doubtful, opened), cv2.MORPH_CLOSE, np.ones((61, 61), np.uint8))
+    labels = cv2.dilate(labels, kernel) * UNKNOWN
+    return np.where(opened > 0, MOVING, labels).astype(np.uint8)
+
+
+def training_mask(labels: UInt8Array) -> UInt8Array:
+    """Labels (H, W) as a mask of a data set, 0 or 255: a grid of single pixels makes a cell unknown.
+
+    A cell counts as static where no pixel of it is set, as dynamic over 2 % of them, and is ignored between.
+    """
+    mask = np.where(labels == MOVING, 255, 0).astype(np.uint8)
+    sparse = np.zeros_like(mask)
+    sparse[4::8, 4::8] = 255  # 16 of a cell's 1,024 pixels
+    return np.where(labels == UNKNOWN, sparse, mask)
+
+
+def _num_frames(path: Path) -> int:
+    return VideoSource(path).num_frames or 100
+
+
+def _there_and_back(places: np.ndarray, total: int) -> list[int]:
+    turned = places % max(1, 2 * total - 2)
+    return [int(p) for p in np.minimum(turned, 2 * total - 2 - turned).clip(0, total - 1)]
+
+
+def _crop(rng: np.random.Generator, whole: Size, size: Size) -> tuple[slice, slice]:
+    top, left = (int(rng.integers(0, room - side + 1)) for room, side in zip(whole, size, strict=True))
+    return slice(top, top + size[0]), slice(left, left + size[1])
