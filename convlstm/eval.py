@@ -9,7 +9,7 @@ from typing import Any
 
 from convlstm.allocator import reuse_freed_memory
 from convlstm.config import SHIPPED, EvalConfig
-from convlstm.errors import EXIT_DONE, EXIT_INCOMPLETE, ConfigError, DataError
+from convlstm.errors import ConfigError, DataError
 from convlstm.evaluation.comparison import Comparison
 from convlstm.evaluation.inputs import EvalInputs, grid_of, open_inputs
 from convlstm.evaluation.scoring import MODEL, SequenceScorer, SequenceScores
@@ -42,11 +42,6 @@ class EvalResult:
     left_out: tuple[str, ...]
     tuning: tuple[str, ...] = ()
     saved_weights: Path | None = None
-
-    @property
-    def exit_code(self) -> int:
-        """0 where all went well, 3 where inputs were left out."""
-        return EXIT_INCOMPLETE if self.left_out else EXIT_DONE
 
 
 def evaluate_weights(weights: str | Path, config: EvalConfig) -> EvalResult:

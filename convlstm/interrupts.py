@@ -91,6 +91,22 @@ class SignalGuard:
         self._num_holds -= 1
 
 
+@contextmanager
+def signals_waiting() -> Iterator[None]:
+    """Around the start of worker processes: signals wait for the end, and workers never hear them.
+
+    A worker that is interrupted while it still loads its modules would print where.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def leave_signals_to_parent() -> None:
     """For the start of a worker process: the process that started it ends it in order, and never leaves it behind."""
     for number in _SIGNALS:  # both often reach the whole process group

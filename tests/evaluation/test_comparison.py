@@ -142,11 +142,13 @@ def test_baselines_have_their_own_thresholds_and_no_calibration() -> None:
     comparison = compare([fire, calm])
     assert comparison.methods == [MODEL, "knn"] and comparison.thresholds == {MODEL: 0.5, "knn": 0.02}
     assert comparison.estimates["knn"]["window_f1"].value == 1
-    assert math.isnan(comparison.estimates["knn"]["cell_ece"].value)
     cells = BinaryScores.of([0.015, 0.03, 0.5], [True, True, False])
     for item in (fire, calm):
         item.methods["knn"].cells = cells
-    assert compare([fire, calm]).estimates["knn"]["cell_f1"].value == pytest.approx(cells.f1(0.02)) == 0.5
+        item.methods[MODEL].cells = cells
+    found = compare([fire, calm]).estimates
+    assert found["knn"]["cell_f1"].value == pytest.approx(cells.f1(0.02)) == 0.5
+    assert math.isnan(found["knn"]["cell_ece"].value) and found[MODEL]["cell_ece"].value > 0
 
 
 def test_one_kind_of_truth_leaves_figures_undefined_and_says_so() -> None:

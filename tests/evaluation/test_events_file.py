@@ -43,7 +43,7 @@ def test_csv_and_json_give_what_was_written(rows: list[TruthEvent], tmp_path_fac
 
 def test_spaces_byte_order_marks_and_other_columns_do_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "truth.csv"
-    path.write_bytes("\N{BOM}note, start_frame , end_frame\r\nlorry, 3, 9\r\n".encode())
+    path.write_bytes("\N{BOM}start_frame , note, end_frame\r\n3, lorry, 9\r\n".encode())
     assert read_events(path, 100) == [TruthEvent(3, 9)]
 
 

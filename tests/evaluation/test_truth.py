@@ -78,7 +78,7 @@ def test_a_class_holds_for_the_whole_sequence() -> None:
 
 @pytest.mark.pure
 def test_an_event_with_a_box_is_known_cell_by_cell() -> None:
-    truth = EventTruth(GRID, [TruthEvent(3, 5, (2 / 6, 0.3, 0.5, 0.49))])
+    truth = EventTruth(GRID, [TruthEvent(3, 5, (2 / 6, 0.25, 0.5, 0.5))])
     expected = np.array([[0, NAN, NAN, NAN, 0, 0], [0, NAN, 1, NAN, 0, 0], [0, NAN, NAN, NAN, 0, 0], [0] * 6])
     for index in (3, 5):
         np.testing.assert_array_equal(truth(index).shares, expected)

@@ -79,6 +79,14 @@ def test_what_is_kept_is_few_in_order_and_apart(
         assert kept[0].error == max(error for error, _, _ in offered)
 
 
+def test_what_is_worse_than_the_least_is_wanted() -> None:
+    worst = WorstWindows(2, 2)
+    assert worst.wants(0.0)
+    worst.offer(window(3))
+    worst.offer(window(1, "b"))
+    assert worst.wants(2) and not worst.wants(1)
+
+
 def test_a_worse_neighbour_takes_the_place() -> None:
     worst = WorstWindows(4, 2)
     for item in (window(1, first=0), window(2, first=5), window(3, first=30), window(2.5, first=60)):

@@ -19,7 +19,7 @@ import numpy as np
 
 from convlstm.atomic import atomic_write_text
 from convlstm.errors import ConfigError, DataError
-from convlstm.interrupts import leave_signals_to_parent
+from convlstm.interrupts import leave_signals_to_parent, signals_waiting
 from convlstm.types import Float32Array, UInt8Array
 from convlstm.utils.data.synthetic.actors import ACTORS, Actor
 from convlstm.utils.data.synthetic.camera import MARGIN, NUISANCES, Camera
@@ -298,7 +298,8 @@ def _run(jobs: list[_Job], num_workers: int) -> Iterator[tuple[Path, bool]]:
         return
     # spawn: a forked copy of a process in which torch or OpenCV has started threads may hang
     with ProcessPoolExecutor(num_workers, get_context("spawn"), initializer=_start_worker) as pool:
-        futures = [pool.submit(_write_sequence, job) for job in jobs]
+        with signals_waiting():
+            futures = [pool.submit(_write_sequence, job) for job in jobs]
         try:
             for future in as_completed(futures):
                 yield future.result()

@@ -90,6 +90,7 @@ def test_nothing_moves_where_there_is_only_noise(film: Film) -> None:
 
 LIGHT: dict[str, dict[str, Callable[[int], float]]] = {
     "fade": {"offset": lambda index: 2.0 * index - 20},
+    "flash": {"offset": lambda index: 30.0 * (index == 15)},
     "step": {"offset": lambda index: 40.0 * (index > 15)},
     "gain drift": {"gain": lambda index: 0.7 + 0.02 * index},
     "gain step": {"gain": lambda index: 1 + 0.25 * (index > 15)},
@@ -185,15 +186,19 @@ def test_the_seed_decides_the_stretch(folder: Path) -> None:
 
 
 def test_short_videos_go_there_and_back(tmp_path: Path, film: Film, write_video: Callable[..., Path]) -> None:
+    """Never from the last frame to the first at once, and never standing still."""
     write_video(tmp_path / "short.mp4", film(5), options={"crf": "14"})
-    write_video(tmp_path / "single.mkv", film(1))
     for seed in range(4):
         recording = cut(tmp_path, seed, num_frames=12, size=(96, 96))
         assert recording.frames.shape == (12, 96, 96, 3)
         jumps = np.abs(np.diff(recording.frames, axis=0)).mean(axis=(1, 2, 3))
-        assert jumps.min() > 0 and jumps.max() < 0.1  # never back to the start at once, and never standing still
-        if recording.name == "single":
-            assert not recording.labels.any()
+        assert jumps.min() > 0 and jumps.max() < 0.1
+
+
+def test_a_video_of_one_frame_stands_still(tmp_path: Path, film: Film, write_video: Callable[..., Path]) -> None:
+    write_video(tmp_path / "single.mkv", film(1))
+    recording = cut(tmp_path, 0, num_frames=3, size=(96, 96))
+    assert not np.ptp(recording.frames, axis=0).any() and not recording.labels.any()
 
 
 @pytest.mark.parametrize("size", [(64, 75), (640, 652), (700, 660)])
