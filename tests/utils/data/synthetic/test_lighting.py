@@ -65,7 +65,7 @@ def test_clouds_and_lamps_multiply_and_do_nothing_else(seed: int, nuisance: str)
         assert not lighting.on_scene(np.zeros_like(scene()), index).any()
         other = scene(1)
         np.testing.assert_allclose(lighting.on_scene(other, index) / other, lit / scene(), rtol=1e-4)
-        assert lit.min() > 0
+        assert nuisance == "lights" or lit.min() > 0
 
 
 def test_clouds_are_local_and_change_with_time() -> None:
