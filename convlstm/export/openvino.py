@@ -5,6 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from convlstm.inference.engines.installed import require
+from convlstm.inference.engines.signal_stack import drop_signal_stack
 
 
 def to_openvino(graphs: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -21,4 +22,5 @@ def to_openvino(graphs: Mapping[str, bytes]) -> dict[str, bytes]:
             openvino.save_model(core.read_model(data), path, compress_to_fp16=False)
             files[path.name] = path.read_bytes()
             files[f"{name}.bin"] = path.with_suffix(".bin").read_bytes()
+    drop_signal_stack()
     return files

@@ -10,6 +10,7 @@ from convlstm.errors import CheckpointError, ConfigError
 from convlstm.inference.engines.exported import ENCODER, GRAPHS, STEM, ExportedModel
 from convlstm.inference.engines.graphs import OUTPUTS, GraphEngine, Greys, Values
 from convlstm.inference.engines.installed import require
+from convlstm.inference.engines.signal_stack import drop_signal_stack
 from convlstm.types import Float32Array
 
 DEVICE = "CPU"
@@ -35,6 +36,8 @@ class OpenVINOEngine(GraphEngine):
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"OpenVINO cannot load the export: {reason}") from error
+        finally:
+            drop_signal_stack()
         features = self._requests[STEM].get_tensor("features")
         self._requests[ENCODER].set_tensor("features", features)  # one memory for both: no copy
         self._features = features.data
