@@ -26,7 +26,7 @@ _HOMES = {
     "VerifyConfig": "convlstm.config",
     "detect": "convlstm.detection",
     "load_checkpoint": "convlstm.models.checkpoint",
-    "load_config": "convlstm.config",
+    "load_config": "convlstm.config_file",
     "open_source": "convlstm.sources.open",
     "shipped_weights": "convlstm.shipped",
     "train": "convlstm.training.run",

@@ -17,17 +17,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias, TypedDict
 from cyclopts import App, CycloptsError, Parameter, Token, UnusedCliTokensError
 
 from convlstm import __version__
-from convlstm.config import (
-    SHIPPED,
-    DetectConfig,
-    EvalConfig,
-    ExportConfig,
-    SynthesizeConfig,
-    TrainConfig,
-    VerifyConfig,
-    load_config,
-    setting_help,
-)
+from convlstm.config import SHIPPED, DetectConfig, EvalConfig, ExportConfig, SynthesizeConfig, TrainConfig, VerifyConfig
+from convlstm.config_file import load_config, setting_help
 from convlstm.errors import (
     EXIT_DONE,
     EXIT_FAILED,

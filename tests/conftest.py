@@ -79,6 +79,23 @@ def write_video() -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
+def make_jpegs(
+    tmp_path_factory: pytest.TempPathFactory,
+    make_frames: Callable[..., list[Pixels]],
+    write_video: Callable[..., Path],
+) -> Callable[[int], list[bytes]]:
+    """`make_jpegs(n)`: the frames of `make_frames` as JPEG files, as a camera sends them over HTTP."""
+
+    def make(num_frames: int) -> list[bytes]:
+        path = tmp_path_factory.mktemp("jpegs") / "clip.avi"
+        write_video(path, make_frames(num_frames), codec="mjpeg", pix_fmt="yuvj420p")
+        with av.open(str(path)) as container:
+            return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def write_folder() -> Callable[..., Path]:
     """`write_folder(path, frames, names=None)`: PNG files, `frame_000000.png` and on where no names are given."""
 

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from convlstm import __version__
 from convlstm.cli import main
-from convlstm.config import DetectConfig, EvalConfig, TrainConfig, load_config
+from convlstm.config import DetectConfig, EvalConfig, TrainConfig
+from convlstm.config_file import load_config
 from convlstm.demo import DemoResult
 from convlstm.errors import TrainingError
 from convlstm.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint

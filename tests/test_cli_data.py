@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from convlstm.cli import main
-from convlstm.config import SynthesizeConfig, load_config
+from convlstm.config import SynthesizeConfig
+from convlstm.config_file import load_config
 
 SMALL = ["--num_train", "2", "--num_val", "2", "--num_test", "0", "--num_frames", "2", "--size", "64", "70"]
 

@@ -9,18 +9,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convlstm.config import (
-    DetectConfig,
-    EvalConfig,
-    ModelConfig,
-    TrainConfig,
-    check_target_size,
-    config_from_dict,
-    config_to_dict,
-    load_config,
-    read_yaml,
-    setting_help,
-)
+from convlstm.config import DetectConfig, EvalConfig, ModelConfig, TrainConfig, check_target_size
+from convlstm.config_file import config_from_dict, config_to_dict, load_config, read_yaml, setting_help
 from convlstm.errors import ConfigError
 
 pytestmark = pytest.mark.pure

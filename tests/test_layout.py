@@ -17,6 +17,7 @@ ORDER = (
     "errors",
     "types",
     "config",
+    "config_file",
     "shipped",
     "atomic",
     "allocator",

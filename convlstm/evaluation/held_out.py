@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convlstm.config import ModelConfig, read_yaml
+from convlstm.config import ModelConfig
+from convlstm.config_file import read_yaml
 from convlstm.errors import ConfigError, ManifestError
 from convlstm.utils.data.manifest import ManifestRow, read_manifest
 from convlstm.utils.data.split import given_splits, split_rows

@@ -23,14 +23,8 @@ from torch import Tensor
 
 from convlstm import __version__
 from convlstm.atomic import atomic_write
-from convlstm.config import (
-    ModelConfig,
-    TrainConfig,
-    check_target_size,
-    check_threshold,
-    config_from_dict,
-    config_to_dict,
-)
+from convlstm.config import ModelConfig, TrainConfig, check_target_size, check_threshold
+from convlstm.config_file import config_from_dict, config_to_dict
 from convlstm.errors import CheckpointError, ConfigError
 from convlstm.models.safetensors_file import read_safetensors, safetensors_bytes
 from convlstm.models.temporal_classifier import TemporalClassifier

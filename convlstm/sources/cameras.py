@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from convlstm.config import read_yaml
+from convlstm.config_file import read_yaml
 from convlstm.errors import ConfigError
 from convlstm.region import Region, parse_polygons
 from convlstm.sources.address import is_live

@@ -14,7 +14,8 @@ from lightning_fabric import Fabric
 
 from convlstm.allocator import reuse_freed_memory
 from convlstm.atomic import atomic_write_text
-from convlstm.config import TrainConfig, config_from_dict, config_to_dict
+from convlstm.config import TrainConfig
+from convlstm.config_file import config_from_dict, config_to_dict
 from convlstm.errors import ConvLSTMError, DataError, TrainingError
 from convlstm.models.checkpoint import Checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier

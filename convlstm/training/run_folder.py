@@ -8,7 +8,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from convlstm.config import TrainConfig, config_from_dict, read_yaml
+from convlstm.config import TrainConfig
+from convlstm.config_file import config_from_dict, read_yaml
 from convlstm.errors import CheckpointError, TrainingError
 from convlstm.models.checkpoint import Checkpoint, load_checkpoint
 from convlstm.utils.callbacks.checkpoint import LAST, PREVIOUS

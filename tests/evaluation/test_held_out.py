@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from convlstm.config import ModelConfig, TrainConfig, config_to_dict
+from convlstm.config import ModelConfig, TrainConfig
+from convlstm.config_file import config_to_dict
 from convlstm.errors import ConfigError, ManifestError
 from convlstm.evaluation.held_out import ChosenRows, choose_rows
 from convlstm.utils.data.manifest import read_manifest

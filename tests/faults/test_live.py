@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -40,16 +39,8 @@ def video(
 
 
 @pytest.fixture(scope="module")
-def jpegs(
-    tmp_path_factory: pytest.TempPathFactory,
-    make_frames: Callable[..., list[Pixels]],
-    write_video: Callable[..., Path],
-) -> list[bytes]:
-    path = write_video(
-        tmp_path_factory.mktemp("jpegs") / "clip.avi", make_frames(50), codec="mjpeg", pix_fmt="yuvj420p"
-    )
-    with av.open(str(path)) as container:
-        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+def jpegs(make_jpegs: Callable[[int], list[bytes]]) -> list[bytes]:
+    return make_jpegs(50)
 
 
 class Pair:

@@ -1,15 +1,10 @@
-import io
-
 import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
-from matplotlib.text import Text
-from numpy.typing import NDArray
-from PIL import Image
 
 from convlstm.report import plots
-from convlstm.report.axes import to_png
+from tests.report.pictures import decode, keep_figures, texts
 
 NAN = float("nan")
 ROWS = [
@@ -22,24 +17,7 @@ ROWS = [
 @pytest.fixture
 def figures(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     """The figures that were made into PNG files."""
-    made: list[Figure] = []
-
-    def keep(figure: Figure) -> bytes:
-        made.append(figure)
-        return to_png(figure)
-
-    monkeypatch.setattr(plots, "to_png", keep)
-    return made
-
-
-def decode(png: bytes) -> NDArray[np.uint8]:
-    with Image.open(io.BytesIO(png)) as image:
-        assert image.format == "PNG"
-        return np.asarray(image.convert("RGB"))
-
-
-def texts(figure: Figure) -> list[str]:
-    return [text.get_text() for text in figure.findobj(Text) if isinstance(text, Text)]
+    return keep_figures(monkeypatch, plots)
 
 
 def test_training_curves_draw_what_there_is(figures: list[Figure]) -> None:

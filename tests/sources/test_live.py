@@ -27,15 +27,8 @@ NUM_FRAMES = 30
 
 
 @pytest.fixture(scope="module")
-def jpegs(
-    tmp_path_factory: pytest.TempPathFactory,
-    make_frames: Callable[..., list[Pixels]],
-    write_video: Callable[..., Path],
-) -> list[bytes]:
-    folder = tmp_path_factory.mktemp("jpegs")
-    path = write_video(folder / "clip.avi", make_frames(NUM_FRAMES), codec="mjpeg", pix_fmt="yuvj420p")
-    with av.open(str(path)) as container:
-        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+def jpegs(make_jpegs: Callable[[int], list[bytes]]) -> list[bytes]:
+    return make_jpegs(NUM_FRAMES)
 
 
 def wait_until(condition: Callable[[], bool], limit_seconds: float = 30) -> None:

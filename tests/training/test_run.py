@@ -20,7 +20,8 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
-from convlstm.config import TrainConfig, config_from_dict, config_to_dict
+from convlstm.config import TrainConfig
+from convlstm.config_file import config_from_dict, config_to_dict
 from convlstm.errors import CheckpointError, ConfigError, DataError, TrainingError
 from convlstm.inference.predictor import Predictor
 from convlstm.models.checkpoint import content_digest, load_checkpoint, save_checkpoint

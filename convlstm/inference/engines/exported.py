@@ -14,14 +14,8 @@ from typing import Any, get_args
 
 from convlstm import __version__
 from convlstm.atomic import atomic_write
-from convlstm.config import (
-    GraphFormat,
-    ModelConfig,
-    check_target_size,
-    check_threshold,
-    config_from_dict,
-    config_to_dict,
-)
+from convlstm.config import GraphFormat, ModelConfig, check_target_size, check_threshold
+from convlstm.config_file import config_from_dict, config_to_dict
 from convlstm.errors import CheckpointError, ConfigError
 
 FORMAT = "convlstm-export-1"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from convlstm.config import config_to_dict
+from convlstm.config_file import config_to_dict
 from convlstm.evaluation.evaluate import Evaluation
 from convlstm.report.training_report import write_report
 from convlstm.utils.callbacks.base import Callback, TrainerState

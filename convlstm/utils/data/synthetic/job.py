@@ -9,7 +9,8 @@ from pathlib import Path
 import yaml
 
 from convlstm.atomic import atomic_write_text
-from convlstm.config import SynthesizeConfig, config_to_dict, load_config
+from convlstm.config import SynthesizeConfig
+from convlstm.config_file import config_to_dict, load_config
 from convlstm.errors import ConfigError, DataError
 from convlstm.progress import Progress
 from convlstm.types import CELL_SIZE

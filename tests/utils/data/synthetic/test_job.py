@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from convlstm.config import SynthesizeConfig, load_config
+from convlstm.config import SynthesizeConfig
+from convlstm.config_file import load_config
 from convlstm.errors import DataError
 from convlstm.utils.data.manifest import read_manifest
 from convlstm.utils.data.synthetic.job import SETTINGS, synthesize
