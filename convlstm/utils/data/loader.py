@@ -1,7 +1,9 @@
 """Loaders: order by seed and epoch alone, so that a resumed run sees what an uninterrupted one would have seen."""
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
+from types import TracebackType
 from typing import Any
 
 import cv2
@@ -173,6 +175,15 @@ def _prepare_worker(worker: int) -> None:
     del worker
     cv2.setNumThreads(0)
     leave_signals_to_parent()
+    sys.excepthook = _print_unless_parent_left
+
+
+def _print_unless_parent_left(
+    error_type: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """The thread that hands tensors over prints what ends a handing over; a parent that was interrupted is no error."""
+    if not isinstance(error, (ConnectionError, EOFError)):
+        sys.__excepthook__(error_type, error, trace)
 
 
 def stop_workers(loader: BatchLoader) -> None:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from convlstm.clips import window_frames
 from convlstm.config import TrainConfig
+from convlstm.utils.data import loader as loader_module
 from convlstm.utils.data.batch import Batch
 from convlstm.utils.data.dataset import Stretch, WindowDataset
 from convlstm.utils.data.loader import EvalBatches, TrainBatches, eval_loader, stop_workers, train_loader
@@ -358,3 +359,12 @@ def test_processes_of_a_loader_end_when_they_are_told(config: TrainConfig) -> No
     stop_workers(loader)
     assert not any(worker.is_alive() for worker in workers)
     stop_workers(loader)
+
+
+def test_a_worker_prints_what_ends_its_threads_unless_the_parent_left(capsys: pytest.CaptureFixture[str]) -> None:
+    hook = loader_module._print_unless_parent_left
+    for error in (BrokenPipeError(32, "Broken pipe"), ConnectionResetError(), EOFError()):
+        hook(type(error), error, None)
+    assert capsys.readouterr().err == ""
+    hook(KeyError, KeyError("handle"), None)
+    assert capsys.readouterr().err == "KeyError: 'handle'\n"
