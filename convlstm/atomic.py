@@ -1,7 +1,8 @@
-"""Files that are there wholly or not at all, also after a kill or a full disk."""
+"""Files and folders that are there wholly or not at all, also after a kill or a full disk."""
 
 import os
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -42,8 +43,32 @@ def atomic_write_text(path: Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A new empty folder that becomes `path` when the block ends without an error, in place of what stood there.
+
+    A kill at any moment leaves the old folder, the new one, or, for the moment between two renames, none.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name[:48]}.{os.getpid()}.tmp")
+    previous = path.with_name(f".{path.name[:44]}.old.{os.getpid()}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir()
+    try:
+        yield temporary
+        if path.exists():
+            path.replace(previous)
+        temporary.replace(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    shutil.rmtree(previous, ignore_errors=True)
+    _sync_folder(path.parent)
+
+
 def remove_leftovers(folder: Path) -> None:
-    """Delete the temporary files in `folder` (not below it) of processes that were killed, and of this one.
+    """Delete what processes that were killed, and this one, left unfinished in `folder` (not below it).
 
     For a folder in which neither this process nor another host is writing: processes are looked up on this host.
     A file that cannot be deleted stays.
@@ -51,6 +76,9 @@ def remove_leftovers(folder: Path) -> None:
     for path in folder.glob(".*.tmp"):
         name = _TEMPORARY.fullmatch(path.name)
         if name is not None and not _is_alive(int(name[1])):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+                continue
             with suppress(OSError):
                 path.unlink()
 

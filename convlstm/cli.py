@@ -9,16 +9,17 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import fields
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias, TypedDict, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeAlias
 
-from cyclopts import App, CycloptsError, Parameter, Token, UnusedCliTokensError
+from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 
 from convlstm import __version__
-from convlstm.config import SHIPPED, DetectConfig, EvalConfig, ExportConfig, SynthesizeConfig, TrainConfig, VerifyConfig
-from convlstm.config_file import load_config, setting_help
+from convlstm.cli_data import data
+from convlstm.cli_flags import flags_of
+from convlstm.config import SHIPPED, DetectConfig, EvalConfig, ExportConfig, TrainConfig, VerifyConfig
+from convlstm.config_file import load_config
 from convlstm.errors import (
     EXIT_DONE,
     EXIT_FAILED,
@@ -34,50 +35,15 @@ EXIT_INTERRUPTED = 128 + signal.SIGINT
 EXIT_TERMINATED = 128 + signal.SIGTERM
 
 
-def _flags_of(
-    config: type[TrainConfig]
-    | type[DetectConfig]
-    | type[EvalConfig]
-    | type[SynthesizeConfig]
-    | type[ExportConfig]
-    | type[VerifyConfig],
-) -> Any:
-    """The fields of a config as optional flags: only those that were given come back, so that YAML keeps the others."""
-    hints = get_type_hints(config)
-    flags = {
-        setting.name: Annotated[
-            hints[setting.name],
-            Parameter(
-                help=setting_help(setting),
-                consume_multiple=True,
-                negative_iterable=(),
-                converter=_whole_number if hints[setting.name] is int else None,
-            ),
-        ]
-        for setting in fields(config)
-    }
-    return TypedDict(f"{config.__name__}Flags", flags, total=False)  # type: ignore[operator]
-
-
-def _whole_number(hint: type[int], tokens: Sequence[Token]) -> int:
-    """Cyclopts alone would round 1.5."""
-    try:
-        return hint(tokens[0].value)
-    except ValueError as error:
-        raise ValueError(f'"{tokens[0].value}" is not a whole number') from error
-
-
 if TYPE_CHECKING:
     TrainFlags: TypeAlias = dict[str, Any]
     DetectFlags: TypeAlias = dict[str, Any]
     EvalFlags: TypeAlias = dict[str, Any]
-    SynthesizeFlags: TypeAlias = dict[str, Any]
     VerifyFlags: TypeAlias = dict[str, Any]
     ExportFlags: TypeAlias = dict[str, Any]
 else:
-    TrainFlags, DetectFlags, EvalFlags = _flags_of(TrainConfig), _flags_of(DetectConfig), _flags_of(EvalConfig)
-    SynthesizeFlags, ExportFlags = _flags_of(SynthesizeConfig), _flags_of(ExportConfig)
-    VerifyFlags = _flags_of(VerifyConfig)
+    TrainFlags, DetectFlags, EvalFlags = flags_of(TrainConfig), flags_of(DetectConfig), flags_of(EvalConfig)
+    VerifyFlags, ExportFlags = flags_of(VerifyConfig), flags_of(ExportConfig)
 
 
 app = App(
@@ -87,7 +53,6 @@ app = App(
     help_format="plaintext",
     suppress_keyboard_interrupt=False,
 )
-data = App(name="data", help="Makes data sets.")
 app.command(data)
 
 
@@ -234,24 +199,6 @@ def demo(
         print(f"{name}: sequence AUC {auc:.3f}, cell average precision {average_precision:.3f} on held-out sequences")
     print(f"pictures: {result.pictures}")
     print(f"open the report: {result.report.resolve()}")
-    return EXIT_DONE
-
-
-@data.command
-def synthesize(
-    *,
-    config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
-    debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
-    flags: Annotated[SynthesizeFlags, Parameter(name="*")] = {},  # noqa: B006 never changed
-) -> int:
-    """Make a data set with exact masks: convlstm data synthesize --output data/synthetic --backgrounds photos."""
-    from convlstm.utils.data.synthetic.job import synthesize as run_synthesis
-
-    result = run_synthesis(load_config(SynthesizeConfig, config, flags))
-    counts = [f"{number} {split}" for split, number in result.num_by_split.items()]
-    types = [f"{number} {name}" for name, number in sorted(result.num_by_type.items())]
-    made = f"{result.manifest.parent}: {', '.join(counts)} sequences ({', '.join(types)})"
-    print(printable(f"{made}; next: {result.next_command}"))
     return EXIT_DONE
 
 

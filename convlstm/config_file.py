@@ -10,24 +10,16 @@ import typing
 from collections.abc import Mapping
 from dataclasses import Field, asdict, fields
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import yaml
 
-from convlstm.config import (
-    DetectConfig,
-    EvalConfig,
-    ExportConfig,
-    ModelConfig,
-    SynthesizeConfig,
-    TrainConfig,
-    VerifyConfig,
-)
 from convlstm.errors import ConfigError
 
-AnyConfig = TypeVar(
-    "AnyConfig", ModelConfig, TrainConfig, DetectConfig, EvalConfig, VerifyConfig, SynthesizeConfig, ExportConfig
-)
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+AnyConfig = TypeVar("AnyConfig", bound="DataclassInstance")
 
 
 def load_config(kind: type[AnyConfig], path: Path | None = None, flags: Mapping[str, Any] | None = None) -> AnyConfig:
@@ -131,9 +123,7 @@ def type_words(hint: Any) -> str:
     return words.get(hint, str(hint))
 
 
-def config_to_dict(
-    config: ModelConfig | TrainConfig | DetectConfig | EvalConfig | SynthesizeConfig,
-) -> dict[str, Any]:
+def config_to_dict(config: "DataclassInstance") -> dict[str, Any]:
     """Plain values for YAML and checkpoints; the inverse of `config_from_dict`."""
 
     def plain(value: Any) -> Any:

@@ -202,7 +202,7 @@ def test_plain_values_and_back(kind: Kind) -> None:
     config = kind()
     plain = config_to_dict(config)
     assert yaml.safe_load(yaml.safe_dump(plain)) == plain
-    back = config_from_dict(kind, plain, origin="round trip")  # type: ignore[type-var]
+    back = config_from_dict(kind, plain, origin="round trip")
     assert back == config
     assert {key: type(value) for key, value in asdict(back).items()} == {
         key: type(value) for key, value in asdict(config).items()
@@ -243,7 +243,7 @@ def test_whatever_yaml_holds_is_a_config_or_a_config_error(kind: Kind, data: st.
     keys = st.sampled_from([f.name for f in fields(kind)]) | scalars
     values: dict[Any, Any] = data.draw(st.dictionaries(keys, yaml_values, max_size=3))
     try:
-        config = config_from_dict(kind, values, origin="any")  # type: ignore[type-var]
+        config = config_from_dict(kind, values, origin="any")
     except ConfigError as error:
         assert str(error)
     else:
