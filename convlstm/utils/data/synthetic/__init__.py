@@ -5,7 +5,7 @@ from convlstm.utils.data.synthetic.sequences import (
     STATIC_KINDS,
     SyntheticSequence,
     synthesize_sequence,
-    write_dataset,
 )
+from convlstm.utils.data.synthetic.write import write_dataset
 
 __all__ = ["DYNAMIC_KINDS", "STATIC_KINDS", "SyntheticSequence", "synthesize_sequence", "write_dataset"]

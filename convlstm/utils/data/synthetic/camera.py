@@ -154,6 +154,9 @@ def _with_losses(rng: np.random.Generator, num_frames: int) -> Float32Array:
         times[index] = times[index - 1]
     if np.all(times == times[0]):
         times[-1] = num_frames - 1
+    elif not lost.any() and num_frames > 2:
+        middle = num_frames // 2
+        times[middle] = times[middle - 1]
     return times
 
 
@@ -161,7 +164,7 @@ def _burn_in(frame: UInt8Array, place: tuple[float, float], index: int) -> None:
     """A clock in the frame, in place."""
     height, width = frame.shape[:2]
     where = int(place[0] * width), int(place[1] * height)
-    text = f"2024-03-0{1 + index % 9} 12:{index // 25 % 60:02d}:{index % 60:02d}"
+    text = f"{index // 25 % 60:02d}.{4 * (index % 25):02d} 12:47 2024-03-05"
     scale = max(0.3, height / 700)
     cv2.putText(frame, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, (0, 0, 0), 3, cv2.LINE_AA)
     cv2.putText(frame, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)

@@ -15,7 +15,7 @@ from convlstm.errors import ConfigError, DataError
 from convlstm.progress import Progress
 from convlstm.types import CELL_SIZE
 from convlstm.utils.data.manifest import read_manifest
-from convlstm.utils.data.synthetic.sequences import MANIFEST, write_dataset
+from convlstm.utils.data.synthetic.write import MANIFEST, write_dataset
 
 SETTINGS = "synthesize.yaml"
 """File beside the manifest that holds the settings a data set was made with; `--config` takes it."""

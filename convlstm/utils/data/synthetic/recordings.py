@@ -23,8 +23,10 @@ STILL, UNKNOWN, MOVING = 0, 1, 2
 """Values of labels."""
 
 _LAGS = (2, 4, 8)
-_SURE, _POSSIBLE = 7.0, 3.5  # times the noise
-_LEAST_SURE, _LEAST_POSSIBLE = 9.0, 4.0  # grey levels
+_SURE = 7.0  # times the noise
+_LEAST_SURE = 9.0  # grey levels
+_MOST_NOISE = 3.0  # grey levels; more, after the blur, is motion everywhere
+_POSSIBLE = 0.45  # of what is sure
 _MARGIN_PIXELS = 21  # around what moves nobody knows
 _DETECTION_SIZE = (640, 640)  # at least that, as for detection, is what scenes are cut out of
 
@@ -76,24 +78,41 @@ def motion_labels(frames: UInt8Array) -> UInt8Array:
     """Labels uint8 (N, H, W) of frames uint8 (N, H, W, 3); the first and last eight know less than the others."""
     greys = np.stack([cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), (0, 0), 1.5) for f in frames])
     greys = greys.astype(np.float32)
-    noise = 1.4826 * float(np.median(np.abs(greys[2:] - greys[:-2])))
-    sure, possible = max(_LEAST_SURE, _SURE * noise), max(_LEAST_POSSIBLE, _POSSIBLE * noise)
     labels = np.zeros(greys.shape, dtype=np.uint8)
     for index, grey in enumerate(greys):
         moves, may_move = np.zeros(grey.shape, np.bool_), np.zeros(grey.shape, np.bool_)
         for lag in _LAGS:
             before = _change(grey, greys[max(0, index - lag)])
             after = _change(grey, greys[min(len(greys) - 1, index + lag)])
-            moves |= np.minimum(before, after) > sure
-            may_move |= np.maximum(before, after) > possible
+            moves |= np.minimum(before, after) > 1
+            may_move |= np.maximum(before, after) > _POSSIBLE
         labels[index] = _grown(moves, may_move)
     return labels
 
 
 def _change(grey: Float32Array, other: Float32Array) -> Float32Array:
-    """How far two greys differ beyond what all of the picture does: exposure is no motion."""
-    difference = grey - other
-    return np.asarray(np.abs(difference - np.float32(np.median(difference[::4, ::4]))), dtype=np.float32)
+    """How far two greys differ beyond exposure and noise, in units of what is sure to be motion.
+
+    Exposure is a gain and an offset that most of the picture shares; noise is what is left in the quieter half of it.
+    """
+    gain, offset = _exposure(grey[::4, ::4].ravel(), other[::4, ::4].ravel())
+    difference = np.abs(grey - gain * other - offset)
+    noise = min(_MOST_NOISE, 1.4826 * float(np.median(difference[::4, ::4])))
+    return np.asarray(difference / max(_LEAST_SURE, _SURE * noise), dtype=np.float32)
+
+
+def _exposure(values: Float32Array, others: Float32Array) -> tuple[np.float32, np.float32]:
+    """Gain and offset with which `others` come closest to most of `values`: least squares without outliers."""
+    kept = np.ones(values.shape, np.bool_)
+    gain, offset = 1.0, 0.0
+    for _ in range(4):
+        x, y = others[kept].astype(np.float64), values[kept].astype(np.float64)
+        spread = float(x.var())
+        gain = float(np.clip(((x - x.mean()) * (y - y.mean())).mean() / spread, 0.3, 3.0)) if spread > 1 else 1.0
+        offset = float(np.median(y - gain * x))
+        residuals = np.abs(values - gain * others - offset)
+        kept = residuals <= max(2.0, 3.0 * float(np.median(residuals)))
+    return np.float32(gain), np.float32(offset)
 
 
 def _grown(moves: np.ndarray, may_move: np.ndarray) -> UInt8Array:

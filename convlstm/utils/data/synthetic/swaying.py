@@ -80,6 +80,6 @@ def _cloth(rng: np.random.Generator, size: Size) -> Float32Array:
     height, width = size
     cover = np.zeros(size, dtype=np.float32)
     h, w = int(rng.uniform(0.08, 0.5) * height), int(rng.uniform(0.08, 0.4) * width)
-    top, left = int(rng.uniform(-0.1, 0.9) * (height - h)), int(rng.uniform(-0.1, 1.0) * (width - w))
+    top, left = int(rng.uniform(-0.4 * h, height - 0.6 * h)), int(rng.uniform(-0.4 * w, width - 0.6 * w))
     cover[max(0, top) : top + h, max(0, left) : left + w] = 1
     return np.asarray(cv2.GaussianBlur(cover, (0, 0), 0.8) > ROUNDED_AWAY, dtype=np.float32)

@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 
 from convlstm.types import Float32Array
-from convlstm.utils.data.synthetic.scenes import ROUNDED_AWAY, BoolArray, Scene, cutout, paste
+from convlstm.utils.data.synthetic.cutouts import cutout
+from convlstm.utils.data.synthetic.scenes import ROUNDED_AWAY, BoolArray, Scene, paste
 from convlstm.utils.data.synthetic.textures import Size
 
 SMALLEST_LENGTH = 7

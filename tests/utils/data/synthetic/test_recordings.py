@@ -16,6 +16,7 @@ from convlstm.utils.data.synthetic.recordings import (
     STILL,
     UNKNOWN,
     Recording,
+    _exposure,
     cut_recording,
     find_recordings,
     motion_labels,
@@ -111,6 +112,29 @@ def test_a_moving_square_is_found_under_changing_exposure(film: Film) -> None:
     for index in range(8, 22):
         front = is_square(frames)[index] & ~is_square(frames)[index - 4]
         assert (labels[index][front] == MOVING).mean() > 0.7
+
+
+@pytest.mark.parametrize("name", ["fade", "flash", "gain step", "slow swing"])
+def test_a_moving_square_is_found_whatever_the_light_does(film: Film, name: str) -> None:
+    frames = np.stack(film(30, **LIGHT[name]))
+    squares = is_square(np.stack(film(30)))
+    labels = motion_labels(frames)
+    found = [(labels[i][squares[i] & ~squares[i - 4]] == MOVING).mean() for i in range(8, 22)]
+    assert np.mean(found) > 0.7 and not any(
+        np.any((labels[i] == MOVING) & ~around(squares[i], 8 * SPEED + 6)) for i in range(8, 22)
+    )
+
+
+@given(st.floats(0.5, 2), st.floats(-60, 60), st.floats(0, 0.35), st.integers(0, 2**32 - 1))
+def test_exposure_is_told_from_what_moves(gain: float, offset: float, share: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    others = rng.uniform(0, 255, 2_000).astype(np.float32)
+    values = (gain * others + offset + rng.normal(0, 1, others.shape)).astype(np.float32)
+    values[: int(share * len(values))] = rng.uniform(0, 255, int(share * len(values)))
+    found_gain, found_offset = _exposure(values, others)
+    assert (
+        abs(found_gain * 128 + found_offset - gain * 128 - offset) < 2 and abs(found_gain - gain) < 0.02 + 0.02 * gain
+    )
 
 
 @settings(max_examples=60)

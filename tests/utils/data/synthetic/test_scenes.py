@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convlstm.types import UInt8Array
-from convlstm.utils.data.synthetic.scenes import Photos, Scene, cutout, paste, soft_spot, still_scene
+from convlstm.utils.data.synthetic.cutouts import cutout
+from convlstm.utils.data.synthetic.scenes import Photos, Scene, paste, soft_spot, still_scene
 
 seeds = st.integers(0, 2**32 - 1)
 sides = st.integers(64, 150)

@@ -27,7 +27,7 @@ from convlstm.utils.data.synthetic import (
     write_dataset,
 )
 from convlstm.utils.data.synthetic.camera import MARGIN, Camera
-from convlstm.utils.data.synthetic.recordings import find_recordings
+from convlstm.utils.data.synthetic.recordings import UNKNOWN, find_recordings, training_mask
 from convlstm.utils.data.synthetic.scenes import still_scene
 from convlstm.utils.data.synthetic.sequences import RECORDING, film_recording
 
@@ -106,6 +106,11 @@ def test_dynamic_sequences_are_dynamic_in_every_window(kind: str, make: Make) ->
         assert all(shares[start : start + 10].max() > 0.001 for start in range(15))
 
 
+def is_on_grid(size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where masks hold single pixels that say that nobody knows."""
+    return training_mask(np.full(size, UNKNOWN, np.uint8)) > 0
+
+
 @pytest.mark.parametrize("kind", DYNAMIC_KINDS)
 def test_a_shaking_camera_moves_frames_and_masks_alike(kind: str, make: Make) -> None:
     steady = Camera.perfect(4, (96, 96))
@@ -114,9 +119,12 @@ def test_a_shaking_camera_moves_frames_and_masks_alike(kind: str, make: Make) ->
     assert one.masks.any()
     inner = slice(MARGIN, -MARGIN)
     for index, (x, y) in enumerate(shaking.shifts.astype(int)):
-        for still, shaken in ((one.frames, other.frames), (one.masks, other.masks)):
-            expected = np.roll(still[index], (y, x), axis=(0, 1))[inner, inner]
-            np.testing.assert_array_equal(shaken[index][inner, inner], expected)
+        expected = np.roll(one.frames[index], (y, x), axis=(0, 1))[inner, inner]
+        np.testing.assert_array_equal(other.frames[index][inner, inner], expected)
+        grid = is_on_grid((96, 96))
+        grid |= np.roll(grid, (y, x), axis=(0, 1))
+        moved = np.roll(one.masks[index], (y, x), axis=(0, 1))
+        np.testing.assert_array_equal((other.masks[index] * ~grid)[inner, inner], (moved * ~grid)[inner, inner])
 
 
 @pytest.mark.parametrize("kind", ["moving", "flicker"])
@@ -127,13 +135,24 @@ def test_repeated_frames_repeat_their_masks(kind: str, make: Make) -> None:
         assert [np.array_equal(a, b) for a, b in pairwise(pixels)] == [False, True, False, True, True]
 
 
-@pytest.mark.parametrize("added", [{"stamp": (0.1, 0.5)}, {"coded_size": (48, 60)}, {"is_interlaced": True}], ids=str)
+@pytest.mark.parametrize("added", [{"stamp": (0.1, 0.5)}, {"coded_size": (48, 60)}], ids=str)
 def test_what_the_camera_adds_is_not_in_the_masks(added: dict[str, Any], make: Make) -> None:
     plain, spoilt = (
         make("moving", 5, camera=camera)
         for camera in (Camera.perfect(4, (96, 96)), replace(Camera.perfect(4, (96, 96)), **added))
     )
     np.testing.assert_array_equal(plain.masks, spoilt.masks)
+
+
+def test_interlaced_rows_show_what_was_there_a_frame_ago(make: Make) -> None:
+    plain, spoilt = (
+        make("moving", 5, camera=replace(Camera.perfect(4, (96, 96)), is_interlaced=interlaced))
+        for interlaced in (False, True)
+    )
+    np.testing.assert_array_equal(spoilt.masks[:, ::2], plain.masks[:, ::2])
+    before = plain.masks[[0, 0, 1, 2], 1::2]
+    assert not is_on_grid((96, 96))[1::2].any()
+    np.testing.assert_array_equal(spoilt.masks[:, 1::2], plain.masks[:, 1::2] | before)
     assert not np.array_equal(plain.frames, spoilt.frames)
 
 
@@ -203,7 +222,7 @@ def footage(
     return root
 
 
-def film(folder: Path, seed: int, size: tuple[int, int] = (96, 110), severity: float = 1.0) -> tuple[Any, bool]:
+def film(folder: Path, seed: int, size: tuple[int, int] = (96, 110), severity: float = 1.0) -> SyntheticSequence:
     rng = np.random.default_rng(seed)
     return film_recording(rng, find_recordings(folder), num_frames=5, size=size, severity=severity)
 
@@ -211,18 +230,18 @@ def film(folder: Path, seed: int, size: tuple[int, int] = (96, 110), severity: f
 def test_recordings_become_sequences(footage: Path) -> None:
     dynamic = 0
     for seed in range(12):
-        sequence, is_dynamic = film(footage, seed)
+        sequence = film(footage, seed)
         assert sequence.kind == RECORDING
         assert sequence.frames.shape == (5, 96, 110, 3) and sequence.masks.shape == (5, 96, 110)
         assert sequence.frames.dtype == sequence.masks.dtype == np.uint8 and set(np.unique(sequence.masks)) <= {0, 255}
         solid = [cv2.erode(mask, np.ones((3, 3), np.uint8)).any() for mask in sequence.masks]  # more than single pixels
-        assert not any(solid) or is_dynamic
-        dynamic += is_dynamic
+        assert not any(solid) or sequence.is_dynamic
+        dynamic += sequence.is_dynamic
     assert 1 <= dynamic < 12
 
 
 def test_the_seed_decides_what_a_recording_becomes(footage: Path) -> None:
-    (first, _), (again, _), (other, _) = (film(footage, seed) for seed in (7, 7, 8))
+    first, again, other = (film(footage, seed) for seed in (7, 7, 8))
     np.testing.assert_array_equal(first.frames, again.frames)
     np.testing.assert_array_equal(first.masks, again.masks)
     assert not np.array_equal(first.frames, other.frames)
@@ -230,13 +249,13 @@ def test_the_seed_decides_what_a_recording_becomes(footage: Path) -> None:
 
 def test_in_recordings_of_nothing_nothing_moves(footage: Path) -> None:
     for seed in range(4):
-        sequence, is_dynamic = film(footage / "still", seed)
-        assert not is_dynamic and not sequence.masks.any()
+        sequence = film(footage / "still", seed)
+        assert not sequence.is_dynamic and not sequence.masks.any()
 
 
 @pytest.mark.parametrize("size", [(64, 71), (640, 640)])
 def test_recordings_come_in_any_size(footage: Path, size: tuple[int, int]) -> None:
-    assert film(footage, 1, size=size)[0].frames.shape == (5, *size, 3)
+    assert film(footage, 1, size=size).frames.shape == (5, *size, 3)
 
 
 def write(root: Path, *, num_workers: int = 0, seed: int = 3, **others: Any) -> Path:
