@@ -1,4 +1,4 @@
-"""Learning rate: a linear warm-up by steps, then a schedule by epochs."""
+"""Learning rate: a linear warm-up by steps, then a schedule: plateau by epochs, cosine by steps."""
 
 import math
 from collections.abc import Mapping
@@ -25,15 +25,15 @@ class LRScheduler(Callback):
         if config.scheduler == "plateau":
             self.plateau = ReduceLROnPlateau(optimizer, factor=PLATEAU_FACTOR, patience=PLATEAU_PATIENCE)
 
-    def on_fit_start(self, trainer: TrainerState) -> None:
-        """A resumed run may have been given more epochs than it had."""
-        self._follow_cosine(trainer)
-
     def on_step_start(self, trainer: TrainerState) -> None:
-        """Raise the rate while the warm-up lasts."""
+        """Raise the rate while the warm-up lasts; then lower it where it follows a cosine."""
         num_warmup_steps = round(self.config.warmup_epochs * trainer.steps_per_epoch)
         if trainer.step < num_warmup_steps:
             self._set_rate(trainer, self.config.lr * (trainer.step + 1) / num_warmup_steps)
+        elif self.config.scheduler == "cosine":
+            num_steps = self.config.epochs * trainer.steps_per_epoch - num_warmup_steps
+            share_done = min(1.0, (trainer.step - num_warmup_steps) / max(1, num_steps))
+            self._set_rate(trainer, self.config.lr * (1 + math.cos(math.pi * share_done)) / 2)
         elif trainer.step == num_warmup_steps:
             self._set_rate(trainer, self.config.lr)
 
@@ -41,7 +41,6 @@ class LRScheduler(Callback):
         """Let the schedule see the epoch, once the warm-up is over."""
         if self.plateau is not None and trainer.epoch > self.config.warmup_epochs:
             self.plateau.step(row["val_loss"])
-        self._follow_cosine(trainer)
 
     def state_dict(self) -> dict[str, Any]:
         """The rate it started from, and the plateau's own state; cosine needs none."""
@@ -53,12 +52,6 @@ class LRScheduler(Callback):
             self.plateau.load_state_dict(dict(state["plateau"]))
         for group in self.optimizer.param_groups:
             group["lr"] *= self.config.lr / state["lr"]
-
-    def _follow_cosine(self, trainer: TrainerState) -> None:
-        if self.config.scheduler == "cosine" and trainer.epoch > self.config.warmup_epochs:
-            num_warmup_epochs = int(self.config.warmup_epochs)
-            share_done = (trainer.epoch - num_warmup_epochs) / (self.config.epochs - num_warmup_epochs)
-            self._set_rate(trainer, self.config.lr * (1 + math.cos(math.pi * share_done)) / 2)
 
     def _set_rate(self, trainer: TrainerState, rate: float) -> None:
         for group in trainer.optimizer.param_groups:

@@ -1,4 +1,5 @@
 import math
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -78,16 +79,21 @@ def test_epochs_of_the_warm_up_do_not_count_for_the_plateau() -> None:
     assert rates[1:] == pytest.approx([LR] * 6 + [LR / 2])
 
 
-def test_cosine_goes_down_to_zero_over_all_epochs() -> None:
-    rates = Schedule("cosine", epochs=10).run(*[1.0] * 10)
-    assert rates == pytest.approx([LR * (1 + math.cos(math.pi * epoch / 10)) / 2 for epoch in range(10)])
+def cosine(shares: Iterable[float]) -> Any:
+    return pytest.approx([LR * (1 + math.cos(math.pi * share)) / 2 for share in shares])
 
 
-def test_cosine_begins_after_whole_epochs_of_warm_up_and_still_ends_at_zero() -> None:
-    schedule = Schedule("cosine", epochs=10, warmup_epochs=2.0)
-    rates = schedule.run(*[1.0] * 10)
-    assert rates[1:] == pytest.approx([LR] + [LR * (1 + math.cos(math.pi * epoch / 8)) / 2 for epoch in range(8)])
-    assert schedule.trainer.optimizer.param_groups[0]["lr"] == pytest.approx(0, abs=1e-9)
+def test_cosine_goes_down_towards_zero_by_steps() -> None:
+    schedule = Schedule("cosine", epochs=10)
+    schedule.run(*[1.0] * 10)
+    assert schedule.rates == cosine(step / 20 for step in range(20))
+
+
+def test_cosine_begins_after_the_warm_up() -> None:
+    schedule = Schedule("cosine", epochs=4, warmup_epochs=0.5, steps_per_epoch=4)
+    schedule.run(*[1.0] * 4)
+    assert schedule.rates[:2] == pytest.approx([LR / 2, LR])
+    assert schedule.rates[2:] == cosine(step / 14 for step in range(14))
 
 
 def test_cosine_goes_on_falling_when_epochs_are_raised() -> None:
@@ -98,9 +104,8 @@ def test_cosine_goes_on_falling_when_epochs_are_raised() -> None:
     raised.callback.load_state_dict(schedule.callback.state_dict())
     raised.trainer.optimizer.load_state_dict(schedule.trainer.optimizer.state_dict())
     raised.trainer.epoch, raised.trainer.step = 4, 8
-    raised.callback.on_fit_start(raised.trainer)
-    rates = raised.run(*[1.0] * 4)
-    assert rates == pytest.approx([LR * (1 + math.cos(math.pi * epoch / 8)) / 2 for epoch in (4, 5, 6, 7)])
+    raised.run(*[1.0] * 4)
+    assert raised.rates == cosine(step / 16 for step in range(8, 16))
 
 
 @pytest.mark.parametrize("scheduler", ["plateau", "cosine", "none"])

@@ -128,19 +128,24 @@ def film_recording(
 
 def _labels(scene: Scene, pictures: list[Float32Array], masks: list[Float32Array]) -> UInt8Array:
     """Labels (T, H, W) from the actors' masks: hard to see, and what changes beside it, is unknown."""
-    empty, _ = _perform(scene, [], 0.0)
+    empty = _grey(_perform(scene, [], 0.0)[0])
+    greys = [_grey(picture) for picture in pictures]
     labels = np.empty((len(pictures), *scene.size), dtype=np.uint8)
-    for index, (picture, mask) in enumerate(zip(pictures, masks, strict=True)):
+    for index, (grey, mask) in enumerate(zip(greys, masks, strict=True)):
         change = np.zeros(scene.size, dtype=np.float32)
         for lag in _SLIGHT_LAGS:
-            for other in (max(0, index - lag), min(len(pictures) - 1, index + lag)):
-                np.maximum(change, np.abs(picture - pictures[other]).max(axis=2), out=change)
-        changes, differs = change > _SLIGHT_CHANGE, np.abs(picture - empty).max(axis=2) > _SLIGHT_CHANGE
-        around = cv2.dilate(mask, np.ones((_AROUND_PIXELS, _AROUND_PIXELS), np.uint8))  # farther off, it is light
-        labels[index] = np.where(
-            mask > 0, np.where(changes | differs, MOVING, UNKNOWN), changes * (around > 0) * UNKNOWN
-        )
+            for other in {max(0, index - lag), min(len(greys) - 1, index + lag)}:
+                cv2.max(change, cv2.absdiff(grey, greys[other]), change)
+        changes, differs = change > _SLIGHT_CHANGE, cv2.absdiff(grey, empty) > _SLIGHT_CHANGE
+        moves = mask > 0
+        around = cv2.dilate(moves.astype(np.uint8), np.ones((_AROUND_PIXELS, _AROUND_PIXELS), np.uint8)) > 0
+        unknown = np.where(moves, ~(changes | differs), changes & around)  # farther off, it is light
+        labels[index] = np.where(unknown, UNKNOWN, moves * MOVING)
     return labels
+
+
+def _grey(picture: Float32Array) -> Float32Array:
+    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), dtype=np.float32)
 
 
 def _labels_in_view(camera: Camera, labels: UInt8Array) -> UInt8Array:
@@ -192,7 +197,7 @@ def _cast(rng: np.random.Generator, kind: str, scene: Scene, moments: Sequence[f
 def _seen_pixels(scene: Scene, actor: Actor, moment: float) -> int:
     """How many pixels change visibly around that moment."""
     before, now = (_perform(scene, [actor], time) for time in (moment, moment + _SEEN_LAG))
-    change = np.abs(now[0] - before[0]).max(axis=2)
+    change = cv2.absdiff(_grey(now[0]), _grey(before[0]))
     return int((now[1] * change > _SEEN_CHANGE).sum())
 
 
