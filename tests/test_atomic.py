@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convlstm.atomic import atomic_write, atomic_write_text, remove_leftovers
+from convlstm.atomic import atomic_folder, atomic_write, atomic_write_text, remove_leftovers
 
 LAST, PREVIOUS = "last.pth", "last.previous.pth"
 FULL = errno.ENOSPC
@@ -322,4 +322,39 @@ def test_a_leftover_that_cannot_be_deleted_is_no_error(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there_has_no_leftovers(tmp_path: Path) -> None:
     remove_leftovers(tmp_path / "none")
+    assert names(tmp_path) == []
+
+
+def test_a_folder_is_there_wholly_or_not_at_all(tmp_path: Path) -> None:
+    path = tmp_path / "new" / "frames"
+    with atomic_folder(path) as folder:
+        (folder / "a.txt").write_text("a")
+        assert not path.exists() and folder.parent == path.parent
+    assert names(path) == ["a.txt"] and names(path.parent) == ["frames"]
+
+
+def test_a_folder_takes_the_place_of_the_old_one_when_it_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "frames"
+    path.mkdir()
+    (path / "old.txt").touch()
+    with pytest.raises(KeyboardInterrupt), atomic_folder(path) as folder:
+        (folder / "new.txt").touch()
+        raise KeyboardInterrupt
+    assert names(path) == ["old.txt"] and names(tmp_path) == ["frames"]
+    with atomic_folder(path) as folder:
+        (folder / "new.txt").touch()
+    assert names(path) == ["new.txt"] and names(tmp_path) == ["frames"]
+
+
+@needs_signals
+def test_what_a_killed_process_left_of_a_folder_is_removed(tmp_path: Path) -> None:
+    path = tmp_path / "frames"
+    script = (
+        "import os, signal, sys; from pathlib import Path; from convlstm.atomic import atomic_folder\n"
+        "with atomic_folder(Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'a.txt').touch(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+    assert len(names(tmp_path)) == 1 and not path.exists()
+    remove_leftovers(tmp_path)
     assert names(tmp_path) == []
