@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import platform
 import resource
 import sys
 import time
@@ -21,8 +19,10 @@ from torch import Tensor
 from torch._dynamo.utils import counters
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.plain_baseline import PlainNetwork, PlainTraining
+from benchmarks.plain_baseline import PlainTraining
 from benchmarks.training import Job
+from convlstm.benchmark.machine import best_device, describe_machine, seconds_of
+from convlstm.benchmark.plain import PlainNetwork, plain_network
 from convlstm.config import TrainConfig
 from convlstm.models import stem
 from convlstm.models.temporal_classifier import TemporalClassifier
@@ -33,8 +33,6 @@ from convlstm.utils.callbacks.lr_scheduler import LRScheduler
 from convlstm.utils.data.dataset import WindowDataset
 
 TIMED_STEPS = 5
-MATRIX_SIDES = {"cpu": (2048, 4096), "cuda": (4096, 8192)}
-MATRIX_REPEATS = 3
 Figures = dict[str, Any]
 
 
@@ -63,7 +61,7 @@ def train_config(job: Job) -> TrainConfig:
         batch_size=job.batch_size,
         epochs=1 + job.epochs,
         num_workers=job.num_workers,
-        device=_device().type,
+        device=best_device().type,
         early_stopping_patience=0,
         checkpoint_minutes=0,
         report_interval=0,
@@ -76,8 +74,9 @@ def measure_plain(job: Job) -> Figures:
     """The plain baseline, from the same first weights as the other rows."""
     config = train_config(job)
     torch.manual_seed(config.seed)
-    network = plain_network(TemporalClassifier(config.model_config()))
-    training = PlainTraining(config, network, _device())
+    model = TemporalClassifier(config.model_config())
+    network = plain_network(model.config, model.state_dict()).train()
+    training = PlainTraining(config, network, best_device())
     history = [training.run_epoch() for _ in range(config.epochs)]
     figures = _epoch_figures(config, history, len(training.train_data), len(training.val_data)) | _peak_memory()
     num_windows = min(config.batch_size, len(training.train_data))
@@ -90,15 +89,6 @@ def measure_plain(job: Job) -> Figures:
         "step_seconds": step_seconds,
         "step_windows": num_windows,
     }
-
-
-def plain_network(model: TemporalClassifier) -> PlainNetwork:
-    """The plain network with the weights of `model`, in PyTorch's default layout."""
-    network = PlainNetwork(model.config.lags if model.config.stem == "motion" else ())
-    with torch.no_grad():
-        for parameter, source in zip(network.parameters(), model.parameters(), strict=True):
-            parameter.copy_(source)
-    return network
 
 
 class TimedTrainer(Trainer):
@@ -193,65 +183,20 @@ def _peak_memory() -> Figures:
 def _time_steps(batches: Iterator[Any], step: Callable[[Any], object], set_mode: Callable[[], object]) -> float:
     """Median seconds of steps on batches that are loaded before the clock starts; the first step does not count."""
     set_mode()
-    seconds = [_seconds_of(step, batch) for batch in islice(batches, 1 + TIMED_STEPS)]
+    seconds = [seconds_of(step, batch) for batch in islice(batches, 1 + TIMED_STEPS)]
     return median(seconds[1:])
-
-
-def _seconds_of(work: Callable[..., object], *arguments: Any) -> float:
-    _synchronize()
-    started = time.perf_counter()
-    work(*arguments)
-    _synchronize()
-    return time.perf_counter() - started
-
-
-def _synchronize() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-
-
-def _device() -> torch.device:
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def measure_machine(job: Job) -> Figures:
     """Names, the rate of matrix products, and the work that one window is."""
-    # Convolutions on GPUs may round float32 to TF32: what they are measured against must do the same.
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
-    return {
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
-        "torch": torch.__version__,
-        "python": platform.python_version(),
-        "matmul_tflops": {"32-true": _matmul_rate(torch.float32), "bf16-mixed": _matmul_rate(torch.bfloat16)},
-        "window_gflop": window_flops(train_config(job)) / 1e9,
-    }
-
-
-def _cpu_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
-
-
-def _matmul_rate(dtype: torch.dtype) -> float:
-    """Best TFLOP/s over some products of square matrices."""
-    device = _device()
-    rates = []
-    for side in MATRIX_SIDES[device.type]:
-        matrix = torch.randn(side, side, device=device).to(dtype)
-        rates += [2 * side**3 / _seconds_of(torch.mm, matrix, matrix) for _ in range(MATRIX_REPEATS)]
-    return max(rates) / 1e12
+    return describe_machine() | {"window_gflop": window_flops(train_config(job)) / 1e9}
 
 
 def window_flops(config: TrainConfig) -> int:
     """Forward and backward of one window through the plain network; counted from shapes, nothing is computed."""
     model = config.model_config()
     with torch.device("meta"):
-        network = PlainNetwork(model.lags if model.stem == "motion" else ())
+        network = PlainNetwork(model.lags if model.stem == "motion" else (), model.differences)
         clip = torch.empty(1, model.num_context + config.seq_length, 3, *config.target_size)
     with FlopCounterMode(display=False) as counter:
         network(clip).sum().backward()

@@ -4,7 +4,9 @@ Every window decodes its frames anew and carries them as float32; the encoder se
 memory layout, float32, no compilation. Nothing of the package's own data or training code runs here, except that the
 manifest is read and split by it, so that all rows see the same windows.
 
-Shapes: B batch, P context frames, T frames of a window, H W pixels, GH = H / 32, GW = W / 32.
+The network itself is `convlstm/benchmark/plain.py`.
+
+Shapes: B batch, P context frames, T frames of a window, H W pixels.
 """
 
 import time
@@ -16,61 +18,16 @@ from typing import Any
 import cv2
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from convlstm.benchmark.plain import PlainNetwork
 from convlstm.config import TrainConfig
 from convlstm.utils.data.manifest import ManifestRow, read_manifest
 from convlstm.utils.data.split import split_rows
 
 Sample = tuple[Tensor, float]
 Loader = DataLoader[Sample]
-
-HIDDEN = 32
-STD_FLOOR = 0.05
-
-
-class PlainNetwork(nn.Module):
-    """Clips float32 (B, P+T, 3, H, W) in [0, 1] to probabilities (B, 1, GH, GW).
-
-    Without `lags` the original network; with them the motion stem, computed for each clip, where P is the largest lag.
-    """
-
-    def __init__(self, lags: Sequence[int] = ()) -> None:
-        super().__init__()
-        self.lags = tuple(lags)
-        channels = (3 + len(self.lags), 16, 32, 64, 128, 64)
-        layers: list[nn.Module] = []
-        for i in range(5):
-            layers += [nn.Conv2d(channels[i], channels[i + 1], 3, stride=2, padding=1), nn.ReLU()]
-        self.encoder = nn.Sequential(*layers)
-        self.conv_x = nn.Conv2d(64, 4 * HIDDEN, 3, padding=1)
-        self.conv_h = nn.Conv2d(HIDDEN, 4 * HIDDEN, 3, padding=1, bias=False)
-        self.final_classifier = nn.Conv2d(HIDDEN, 1, 1)
-
-    def forward(self, clips: Tensor) -> Tensor:
-        """As the class says."""
-        if self.lags:
-            clips = self.motion_stem(clips)
-        batch, length = clips.shape[:2]
-        features = self.encoder(clips.flatten(0, 1)).unflatten(0, (batch, length))  # (B, T, 64, GH, GW)
-        h = features.new_zeros(batch, HIDDEN, *features.shape[-2:])
-        c = torch.zeros_like(h)
-        for t in range(length):
-            i, f, o, g = (self.conv_x(features[:, t]) + self.conv_h(h)).chunk(4, dim=1)
-            c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
-            h = torch.sigmoid(o) * torch.tanh(c)
-        return torch.sigmoid(self.final_classifier(h))
-
-    def motion_stem(self, clips: Tensor) -> Tensor:
-        """Normalised frames and one grey difference per lag: (B, P+T, 3, H, W) to (B, T, 3+L, H, W)."""
-        mean = clips.mean(dim=(3, 4), keepdim=True)
-        std = clips.std(dim=(3, 4), keepdim=True, unbiased=False)
-        clips = (clips - mean) / (std + STD_FLOOR)
-        greys = clips.mean(dim=2, keepdim=True)
-        context, end = max(self.lags), clips.shape[1]
-        differences = [greys[:, context:] - greys[:, context - lag : end - lag] for lag in self.lags]
-        return torch.cat([clips[:, context:], *differences], dim=2)
 
 
 class PlainDataset(Dataset[Sample]):

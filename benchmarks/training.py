@@ -10,21 +10,20 @@ is the same as JSON, and so is the file in benchmarks/results. README.md says ho
 import argparse
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
-from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
+from convlstm.benchmark.results import Column, Figures, aligned, number, save_report
+
 ROOT = Path(__file__).resolve().parents[1]
 GIB = 2**30
-Figures = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "rows": rows,
     }
     sys.stdout.write(f"{describe(machine, options)}\n\n{table(rows)}\n\n")
-    sys.stdout.write(f"written to {save(report, options.output, machine)}\n{json.dumps(report)}\n")
+    sys.stdout.write(f"written to {save_report(report, options.output, machine)}\n{json.dumps(report)}\n")
     return 1 if any("error" in row for row in rows) else 0
 
 
@@ -199,21 +198,21 @@ def compare(rows: Sequence[Figures], machine: Figures) -> None:
         row["matmul_share"] = row["tflops"] / rate if rate else None
 
 
-COLUMNS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
+COLUMNS: tuple[Column, ...] = (
     ("row", lambda row: row["row"]),
     ("", lambda row: row["title"]),
-    ("x epoch", lambda row: _number(row["epoch_speedup"], ".2f")),
-    ("x step", lambda row: _number(row["step_speedup"], ".2f")),
-    ("1st epoch s", lambda row: _number(row["first_epoch_seconds"], ".2f")),
-    ("epoch s", lambda row: _number(row["epoch_seconds"], ".2f")),
-    ("frames/s", lambda row: _number(row["frames_per_second"], ".1f")),
-    ("step s", lambda row: _number(row["step_seconds"], ".3f")),
-    ("waiting", lambda row: _number(row["data_wait"], ".0%")),
-    ("peak GiB", lambda row: _number(row["peak_bytes"] / GIB, ".2f")),
-    ("worker GiB", lambda row: _number(row["worker_peak_bytes"] / GIB, ".2f")),
-    ("GPU GiB", lambda row: _number(row["gpu_peak_bytes"] and row["gpu_peak_bytes"] / GIB, ".2f")),
-    ("TFLOP/s", lambda row: _number(row["tflops"], ".3f")),
-    ("of matmul", lambda row: _number(row["matmul_share"], ".0%")),
+    ("x epoch", lambda row: number(row["epoch_speedup"], ".2f")),
+    ("x step", lambda row: number(row["step_speedup"], ".2f")),
+    ("1st epoch s", lambda row: number(row["first_epoch_seconds"], ".2f")),
+    ("epoch s", lambda row: number(row["epoch_seconds"], ".2f")),
+    ("frames/s", lambda row: number(row["frames_per_second"], ".1f")),
+    ("step s", lambda row: number(row["step_seconds"], ".3f")),
+    ("waiting", lambda row: number(row["data_wait"], ".0%")),
+    ("peak GiB", lambda row: number(row["peak_bytes"] / GIB, ".2f")),
+    ("worker GiB", lambda row: number(row["worker_peak_bytes"] / GIB, ".2f")),
+    ("GPU GiB", lambda row: number(row["gpu_peak_bytes"] and row["gpu_peak_bytes"] / GIB, ".2f")),
+    ("TFLOP/s", lambda row: number(row["tflops"], ".3f")),
+    ("of matmul", lambda row: number(row["matmul_share"], ".0%")),
     ("precision", lambda row: row["precision"]),
 )
 
@@ -221,18 +220,8 @@ COLUMNS: tuple[tuple[str, Callable[[Figures], str]], ...] = (
 def table(rows: Sequence[Figures]) -> str:
     """Aligned columns; a row that failed says why."""
     done = [row for row in rows if "error" not in row]
-    columns = [[head, *(show(row) for row in done)] for head, show in COLUMNS]
-    aligned = []
-    for column in columns:
-        width = max(len(cell) for cell in column)
-        is_text = column[0] in ("row", "", "precision")
-        aligned.append([cell.ljust(width) if is_text else cell.rjust(width) for cell in column])
-    lines = ["  ".join(cells).rstrip() for cells in zip(*aligned, strict=True)]
+    lines = aligned(done, COLUMNS, ("row", "", "precision"))
     return "\n".join([*lines, *(f"{row['row']}  failed: {row['error']}" for row in rows if "error" in row)])
-
-
-def _number(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
 
 
 def describe(machine: Mapping[str, Any], options: argparse.Namespace) -> str:
@@ -244,18 +233,6 @@ def describe(machine: Mapping[str, Any], options: argparse.Namespace) -> str:
         f"stem {options.stem}, {options.size}x{options.size}, batch {options.batch_size}, {options.num_workers} workers"
         f"; a window is {machine['window_gflop']:.1f} GFLOP forward and backward"
     )
-
-
-def save(report: Mapping[str, Any], folder: Path, machine: Mapping[str, Any]) -> Path:
-    """Write `<machine>_<date>.json`, with a number where there is one from the same day."""
-    folder.mkdir(parents=True, exist_ok=True)
-    slug = re.sub(r"[^a-z0-9]+", "-", (machine["gpu"] or machine["cpu"]).lower()).strip("-")
-    for number in count(1):
-        path = folder / f"{slug}_{report['date']}{f'_{number}' if number > 1 else ''}.json"
-        if not path.exists():
-            break
-    path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    return path
 
 
 def _without_folders(value: Any) -> Any:

@@ -18,7 +18,7 @@ from cyclopts import App, CycloptsError, Parameter, UnusedCliTokensError
 from convlstm import __version__
 from convlstm.cli_data import data
 from convlstm.cli_flags import flags_of
-from convlstm.config import SHIPPED, DetectConfig, EvalConfig, ExportConfig, TrainConfig, VerifyConfig
+from convlstm.config import SHIPPED, BenchConfig, DetectConfig, EvalConfig, ExportConfig, TrainConfig, VerifyConfig
 from convlstm.config_file import load_config
 from convlstm.errors import (
     EXIT_DONE,
@@ -41,9 +41,10 @@ if TYPE_CHECKING:
     EvalFlags: TypeAlias = dict[str, Any]
     VerifyFlags: TypeAlias = dict[str, Any]
     ExportFlags: TypeAlias = dict[str, Any]
+    BenchFlags: TypeAlias = dict[str, Any]
 else:
     TrainFlags, DetectFlags, EvalFlags = flags_of(TrainConfig), flags_of(DetectConfig), flags_of(EvalConfig)
-    VerifyFlags, ExportFlags = flags_of(VerifyConfig), flags_of(ExportConfig)
+    VerifyFlags, ExportFlags, BenchFlags = flags_of(VerifyConfig), flags_of(ExportConfig), flags_of(BenchConfig)
 
 
 app = App(
@@ -179,6 +180,23 @@ def export(
         if result.exported.ap_loss is not None:
             print(f"average precision lost by int8: {result.exported.ap_loss:.4f}")
         print(f"first answer of a new process: {result.first_answer_seconds:.1f} s")
+    return EXIT_DONE
+
+
+@app.command
+def bench(
+    *,
+    weights: Annotated[str, Parameter(help="Weights to measure with: best.pth of a run, or shipped.")] = SHIPPED,
+    config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
+    debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
+    flags: Annotated[BenchFlags, Parameter(name="*")] = {},  # noqa: B006 never changed
+) -> int:
+    """Measure the speed of detection, beside plain torch and OpenCV: convlstm bench --source clip.mp4 [--quick]."""
+    from convlstm.benchmark.run import bench as run_bench
+    from convlstm.benchmark.tables import describe
+
+    for line in describe(run_bench(weights, load_config(BenchConfig, config, flags))).splitlines():
+        print(printable(line))
     return EXIT_DONE
 
 

@@ -17,7 +17,8 @@ from convlstm.config import SHIPPED, DetectConfig
 from convlstm.errors import EXIT_DONE, EXIT_FAILED, EXIT_INCOMPLETE, DataError
 from convlstm.events import EventTracker, FrameTimes, time_spans
 from convlstm.heatmap import hot_cells, window_score
-from convlstm.inference.predictor import FRAMES_PER_CALL, Predictor
+from convlstm.inference.predictor import Predictor
+from convlstm.inference.stream import FRAMES_PER_CALL
 from convlstm.progress import Progress
 from convlstm.region import Region, parse_polygons
 from convlstm.report.heatmap_file import HeatmapFile
@@ -26,6 +27,7 @@ from convlstm.report.rendering import annotate, clip_path, with_windows, write_c
 from convlstm.report.results import ResultsFolder, SourceResult, file_name
 from convlstm.report.timeline import ScoreTimeline
 from convlstm.report.video_file import OutputBudget, VideoFile
+from convlstm.sources.ahead import decoded_ahead
 from convlstm.sources.base import Source
 from convlstm.sources.folder import list_images
 from convlstm.sources.open import SourcePath, find_sources, open_source
@@ -189,7 +191,7 @@ class DetectJob:
         )
         recent: deque[Frame] = deque(maxlen=FRAMES_PER_CALL)
         with Progress(Path(source.name).name, source.num_frames, "frames") as progress:
-            frames = _watched(source, findings, recent, progress)
+            frames = _watched(source, self.predictor.checkpoint.target_size, findings, recent, progress)
             pad_short = config.short_sequences == "repeat_last"
             for heatmap in self.predictor.heatmaps(frames, source.name, pad_short=pad_short):
                 seen = self.region.apply(heatmap)
@@ -321,14 +323,17 @@ def _places_in_parts(recording: RecordingSource, event: Event) -> dict[str, Any]
     }
 
 
-def _watched(source: Source, findings: _Findings, recent: deque[Frame], progress: Progress) -> Iterator[Frame]:
-    for frame in source:
+def _watched(
+    source: Source, size: tuple[int, int], findings: _Findings, recent: deque[Frame], progress: Progress
+) -> Iterator[Frame]:
+    """Resized frames; decoding and resizing go on meanwhile."""
+    for frame, resized in decoded_ahead(source, size):
         findings.num_frames += 1
         if findings.times is not None:
             findings.times.add(frame)
         recent.append(frame)
         progress.advance()
-        yield frame
+        yield resized
 
 
 def _file_stamps(source: SourcePath) -> list[tuple[str, int, int]]:

@@ -1,7 +1,8 @@
 """Watching cameras: many sources in one process share one engine; ends when it is told to.
 
 Each camera decodes in a process of its own, so that whatever happens to one is nothing to the others. Here, in turns,
-every camera's new frames go through its window stream and its event tracker to its files.
+the new frames of all cameras go through the engine together, and the heatmaps of each one through its event tracker to
+its files.
 """
 
 import logging
@@ -19,7 +20,8 @@ from convlstm.config import DetectConfig
 from convlstm.errors import ConfigError, DataError
 from convlstm.events import EventTracker
 from convlstm.heatmap import hot_cells, window_score
-from convlstm.inference.predictor import FRAMES_PER_CALL, Predictor
+from convlstm.inference.predictor import Predictor
+from convlstm.inference.stream import FRAMES_PER_CALL, process_streams
 from convlstm.interrupts import SignalGuard
 from convlstm.region import Region, parse_polygons
 from convlstm.report.live_results import LiveResults, make_folder, write_status
@@ -132,14 +134,21 @@ class CameraWatch:
         )
         self.results = LiveResults(config.output / camera.name, camera.name)
         self.findings = _Findings()
-        self._before = LiveStatus()
+        self._status = self._before = LiveStatus()  # when frames were taken, and the time before
         self._dropped_told = (0.0, 0)  # when, how many
 
-    def turn(self) -> None:
-        """Take some of the frames that wait, and what they finish; note how the camera does."""
-        status = self.source.status
-        frames = self.source.take(FRAMES_PER_CALL)
-        self._take(frames, status)
+    def take(self) -> list[Frame]:
+        """Some of the frames that wait, for `turn`."""
+        self._status = self.source.status
+        return self.source.take(FRAMES_PER_CALL)
+
+    def turn(self, frames: Sequence[Frame], heatmaps: Sequence[Heatmap]) -> None:
+        """Note what these frames finished, and how the camera did when they were taken."""
+        status = self._status
+        if frames:
+            self.results.started = status.started or 0.0
+        for heatmap in heatmaps:
+            self._add(self.camera.region.apply(heatmap))
         if status.state != "online" and not frames:
             self._add_events(self.tracker.flush())
         if status.num_connections > 0 and self._before.num_connections == 0:
@@ -186,13 +195,6 @@ class CameraWatch:
             "windows": findings.num_windows,
             "events": findings.num_events,
         }
-
-    def _take(self, frames: Sequence[Frame], status: LiveStatus) -> None:
-        if not frames:
-            return
-        self.results.started = status.started or 0.0
-        for heatmap in self.stream.process(frames):
-            self._add(self.camera.region.apply(heatmap))
 
     def _add(self, heatmap: Heatmap) -> None:
         probability = window_score(heatmap.probabilities)
@@ -276,8 +278,11 @@ class WatchJob:
             self.changed.wait_for(lambda: any(watch.source.num_waiting for watch in self.watches), 0.2)
 
     def _turn(self) -> None:
-        for watch in self.watches:
-            watch.turn()
+        """Frames of all cameras go through the engine together."""
+        taken = [watch.take() for watch in self.watches]
+        found = process_streams([(watch.stream, frames) for watch, frames in zip(self.watches, taken, strict=True)])
+        for watch, frames, heatmaps in zip(self.watches, taken, found, strict=True):
+            watch.turn(frames, heatmaps)
         if time.monotonic() >= self._next_status:
             self._next_status = time.monotonic() + STATUS_SECONDS
             self._write_status()

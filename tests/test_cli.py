@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from convlstm import __version__
 from convlstm.cli import main
-from convlstm.config import DetectConfig, EvalConfig, TrainConfig
+from convlstm.config import BenchConfig, DetectConfig, EvalConfig, TrainConfig
 from convlstm.config_file import load_config
 from convlstm.demo import DemoResult
 from convlstm.errors import TrainingError
@@ -118,7 +118,12 @@ def test_version_and_help(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_help_names_every_setting_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
-    for command, config in (("train", TrainConfig), ("detect", DetectConfig), ("eval", EvalConfig)):
+    for command, config in (
+        ("train", TrainConfig),
+        ("detect", DetectConfig),
+        ("eval", EvalConfig),
+        ("bench", BenchConfig),
+    ):
         assert main([command, "--help"]) == 0
         text = capsys.readouterr().out
         for name in config.__dataclass_fields__:
@@ -128,7 +133,8 @@ def test_help_names_every_setting_with_its_default(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["--version"], ["train", "--help"], ["detect", "--help"], ["eval", "--help"]]
+    "arguments",
+    [["--help"], ["--version"], ["train", "--help"], ["detect", "--help"], ["eval", "--help"], ["bench", "--help"]],
 )
 def test_help_does_not_import_torch(arguments: list[str]) -> None:
     code = (

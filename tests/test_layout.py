@@ -46,6 +46,7 @@ ORDER = (
     "watch",
     "detection",
     "eval",
+    "benchmark",
     "toolkits.origin",
     "toolkits.runner",
     "toolkits",

@@ -181,6 +181,8 @@ def test_files_are_no_cameras(tmp_path: Path) -> None:
         ("clip.mp4", {"watch_seconds": 5.0}, "watch_seconds has no meaning here, it is for cameras: leave it out"),
         ("clip.mp4", {"reconnect": False}, "reconnect has no meaning here, it is for cameras: leave it out"),
         ("rtsp://host/1", {"save_viz": True}, "save_viz has no meaning here, it needs an end: leave it out"),
+        ("rtsp://host/1", {"save_clips": True}, "save_clips has no meaning here, cameras have no past to cut from"),
+        ("rtsp://host/1", {"save_video": True}, "save_video has no meaning here, it would grow without end: leave it"),
         ("0", {"overwrite": True}, "overwrite has no meaning here, results of cameras are appended: leave it out"),
         ("rtsp://host/1", {"roi": ("0 0 1",)}, "roi must be polygons"),
     ],

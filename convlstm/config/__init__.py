@@ -3,6 +3,7 @@
 Nothing here imports torch: `convlstm train --help` is made from these classes.
 """
 
+from convlstm.config.benchmark import BenchConfig
 from convlstm.config.data import SynthesizeConfig
 from convlstm.config.detection import DetectConfig, ExportConfig, VerifyConfig
 from convlstm.config.evaluation import EvalConfig
@@ -33,6 +34,7 @@ __all__ = [
     "SHIPPED",
     "AugmentConfig",
     "BaselineName",
+    "BenchConfig",
     "Cache",
     "DetectConfig",
     "DetectPrecision",

@@ -20,7 +20,8 @@ from convlstm.evaluation.metrics import BinaryScores
 from convlstm.evaluation.truth import FrameTruth, Truth, WindowTruth, window_truth
 from convlstm.evaluation.worst import WorstWindow, WorstWindows, false_alarm_error, missed_error
 from convlstm.heatmap import hot_cells
-from convlstm.inference.predictor import FRAMES_PER_CALL, Predictor
+from convlstm.inference.predictor import Predictor
+from convlstm.inference.stream import FRAMES_PER_CALL
 from convlstm.progress import Progress
 from convlstm.sources.base import SeekableSource, name_some
 from convlstm.types import Float32Array, Frame, Heatmap

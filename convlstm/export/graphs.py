@@ -168,11 +168,18 @@ def _local_grey(graph: GraphWriter, grey: str, size: tuple[int, int]) -> str:
     square = graph("AveragePool", graph("AveragePool", graph("Mul", grey, grey), **pooling), **around)
     variance = graph("Relu", graph("Sub", square, graph("Mul", mean, mean)))
     scale = graph("Reciprocal", graph("Add", graph("Sqrt", variance), graph.number(LOCAL_FLOOR)))
-    fields = graph("Concat", graph("Mul", mean, scale), scale, axis=1)
-    whole = graph.constant(np.array([1, 2, *size], dtype=np.int64))
-    fields = graph("Resize", fields, "", "", whole, mode="linear", coordinate_transformation_mode="half_pixel")
-    offset, gain = graph.split(fields, 2)
+    rows = graph.constant(_bilinear(size[0] // NEIGHBOURHOOD))
+    columns = graph.constant(_bilinear(size[1] // NEIGHBOURHOOD).T)
+    # As products of matrices, which take a tenth of the time of a Resize and a Split.
+    fields = (graph("Mul", mean, scale), scale)
+    offset, gain = (graph("MatMul", graph("MatMul", rows, field), columns) for field in fields)
     return graph("Sub", graph("Mul", gain, grey), offset)
+
+
+def _bilinear(num: int) -> Float32Array:
+    """Weights (NEIGHBOURHOOD * num, num) that enlarge by bilinear interpolation, corners not aligned."""
+    places = ((np.arange(NEIGHBOURHOOD * num) + 0.5) / NEIGHBOURHOOD - 0.5).clip(0, num - 1)
+    return np.asarray(np.maximum(0, 1 - np.abs(places[:, None] - np.arange(num))), dtype=np.float32)
 
 
 def _encoder(

@@ -11,8 +11,7 @@ import numpy as np
 from convlstm.errors import DataError
 from convlstm.evaluation.metrics import BinaryScores
 from convlstm.inference.engines.base import Engine
-from convlstm.inference.predictor import FRAMES_PER_CALL
-from convlstm.inference.stream import HeatmapStream
+from convlstm.inference.stream import FRAMES_PER_CALL, HeatmapStream
 from convlstm.types import Frame, Heatmap, UInt8Array
 
 STRIDE = 3

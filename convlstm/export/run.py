@@ -24,7 +24,7 @@ from convlstm.inference.engines.exported import ENDINGS, METADATA, ExportedModel
 from convlstm.inference.engines.onnx import OnnxEngine
 from convlstm.inference.engines.openvino import OpenVINOEngine
 from convlstm.inference.engines.torch import TorchEngine
-from convlstm.inference.predictor import FRAMES_PER_CALL
+from convlstm.inference.stream import FRAMES_PER_CALL
 from convlstm.models.checkpoint import SAFETENSORS, Checkpoint, load_checkpoint, save_safetensors
 from convlstm.shipped import resolve_weights
 from convlstm.sources.open import open_source

@@ -9,15 +9,15 @@ from convlstm.clips import too_short
 from convlstm.config import SHIPPED, DetectPrecision, EngineName, Mode
 from convlstm.inference.engines.base import Weights
 from convlstm.inference.open import open_engine
-from convlstm.inference.stream import HeatmapStream
+from convlstm.inference.stream import FRAMES_PER_CALL, HeatmapStream
+from convlstm.sources.ahead import decoded_ahead
 from convlstm.sources.base import Source
+from convlstm.sources.live import LiveSource
 from convlstm.sources.open import open_source
 from convlstm.types import Frame, Heatmap
 
 if TYPE_CHECKING:  # what runs exported graphs must not wait for torch
     from convlstm.models.checkpoint import Checkpoint
-
-FRAMES_PER_CALL = 12
 
 
 class Predictor:
@@ -53,7 +53,10 @@ class Predictor:
         Raises DataError where the source cannot be read, or is too short for one window and `pad_short` is off.
         """
         opened = source if isinstance(source, Source) else open_source(source)
-        return self.heatmaps(opened, opened.name, pad_short=pad_short)
+        frames: Iterable[Frame] = opened
+        if not isinstance(opened, LiveSource):  # which decodes in a process of its own
+            frames = (resized for _, resized in decoded_ahead(opened, self.checkpoint.target_size))
+        return self.heatmaps(frames, opened.name, pad_short=pad_short)
 
     def heatmaps(self, frames: Iterable[Frame], name: str, *, pad_short: bool = False) -> Iterator[Heatmap]:
         """As calling, for any frames in time order; `name` is used in messages."""

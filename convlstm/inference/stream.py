@@ -4,8 +4,8 @@ Shapes: N new frames, T frames per window, W finished windows, GH GW cells.
 """
 
 from collections import deque
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Iterator, Sequence
+from itertools import pairwise, zip_longest
 
 import numpy as np
 
@@ -13,7 +13,10 @@ from convlstm.clips import resize_frame
 from convlstm.config import Mode
 from convlstm.inference.engines.base import Context, Engine, Gates, State
 from convlstm.inference.probabilities import class_probabilities, dynamic_probability
-from convlstm.types import Float32Array, Frame, Heatmap
+from convlstm.types import Float32Array, Frame, Heatmap, UInt8Array
+
+FRAMES_PER_CALL = 12
+"""Frames that are encoded in one call where so many wait: more would take memory and gain nothing."""
 
 Place = tuple[int, float]
 """Index and presentation time of a frame."""
@@ -48,11 +51,7 @@ class HeatmapStream:
 
         How frames are cut into calls changes nothing but speed.
         """
-        heatmaps: list[Heatmap] = []
-        for part in _gapless(frames):
-            if self._last is not None and part[0].index != self._last.index + 1:
-                self._reset()
-            heatmaps += self._process_gapless(part)
+        [heatmaps] = process_streams([(self, frames)])
         return heatmaps
 
     def pad(self) -> list[Heatmap]:
@@ -76,9 +75,14 @@ class HeatmapStream:
         self._context: Context = None
         self._state: State = None
 
-    def _process_gapless(self, frames: Sequence[Frame]) -> list[Heatmap]:
-        resized = np.stack([resize_frame(frame.pixels, self.target_size) for frame in frames])
-        gates, self._context = self.engine.encode(resized, self._context)
+    def _to_encode(self, frames: Sequence[Frame]) -> tuple[UInt8Array, Context]:
+        """The next frames, gapless, resized, and the context for their encoding."""
+        if self._last is not None and frames[0].index != self._last.index + 1:
+            self._reset()
+        return np.stack([resize_frame(frame.pixels, self.target_size) for frame in frames]), self._context
+
+    def _process_encoded(self, frames: Sequence[Frame], gates: list[Gates], context: Context) -> list[Heatmap]:
+        self._context = context
         ends: list[int] = []  # places in frames
         spans: list[tuple[Place, Place]] = []
         for i, frame in enumerate(frames):
@@ -114,6 +118,36 @@ class HeatmapStream:
             Heatmap(heatmaps[i], first[0], last[0], first[1], last[1], tuple(classes[i]))
             for i, (first, last) in enumerate(spans)
         ]
+
+
+def process_streams(work: Sequence[tuple[HeatmapStream, Sequence[Frame]]]) -> list[list[Heatmap]]:
+    """As `process` of each stream with its frames; what several streams wait for is encoded in one call.
+
+    The streams are different ones, with one engine and one frame size.
+    """
+    heatmaps: list[list[Heatmap]] = [[] for _ in work]
+    for parts in zip_longest(*(_gapless(frames) for _, frames in work)):  # of each stream what follows without a gap
+        for call in _calls([(number, part) for number, part in enumerate(parts) if part]):
+            streams = [work[number][0] for number, _ in call]
+            given = [stream._to_encode(part) for stream, (_, part) in zip(streams, call, strict=True)]
+            encoded = streams[0].engine.encode_streams(given)
+            for stream, (number, part), (gates, context) in zip(streams, call, encoded, strict=True):
+                heatmaps[number] += stream._process_encoded(part, gates, context)
+    return heatmaps
+
+
+def _calls(parts: Sequence[tuple[int, Sequence[Frame]]]) -> Iterator[list[tuple[int, Sequence[Frame]]]]:
+    """Numbered parts in groups of at most FRAMES_PER_CALL frames; a longer part stands alone."""
+    call: list[tuple[int, Sequence[Frame]]] = []
+    num_frames = 0
+    for number, part in parts:
+        if call and num_frames + len(part) > FRAMES_PER_CALL:
+            yield call
+            call, num_frames = [], 0
+        call.append((number, part))
+        num_frames += len(part)
+    if call:
+        yield call
 
 
 def _gapless(frames: Sequence[Frame]) -> list[Sequence[Frame]]:

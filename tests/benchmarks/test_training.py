@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from benchmarks import training
-from benchmarks.measure import TimedTrainer, measure_ours, plain_network, train_config, window_flops
+from benchmarks.measure import TimedTrainer, measure_ours, train_config, window_flops
 from benchmarks.plain_baseline import PlainDataset
+from convlstm.benchmark.results import save_report
 from convlstm.config import TrainConfig
 from convlstm.models import stem
-from convlstm.models.temporal_classifier import TemporalClassifier
 from convlstm.training import run
 from convlstm.utils.data.dataset import WindowDataset
 from convlstm.utils.data.manifest import read_manifest
@@ -123,17 +123,6 @@ def test_measures_without_a_setting_are_switched_off(
     assert seen == (["keeps memory", True, True] if is_on else [False, False])
 
 
-@pytest.mark.parametrize("kind", ["rgb", "motion"])
-def test_the_plain_network_computes_what_ours_computes(kind: str) -> None:
-    torch.manual_seed(0)
-    model = TemporalClassifier(stem=kind)
-    network = plain_network(model)
-    clips = torch.rand(2, 7 + model.config.num_context, 3, 64, 96)
-    torch.testing.assert_close(network(clips), model(clips, model.config.num_context), atol=1e-5, rtol=1e-4)
-    first = network.encoder[0].weight
-    assert isinstance(first, torch.Tensor) and first.is_contiguous(), "plain means PyTorch's default layout"
-
-
 def test_the_plain_dataset_gives_the_same_clips(
     tmp_path: Path, make_frames: Callable[..., Any], write_folder: Callable[..., Path]
 ) -> None:
@@ -218,7 +207,7 @@ def test_the_table_is_aligned_and_names_what_failed() -> None:
 
 def test_results_of_one_day_stand_beside_each_other(tmp_path: Path) -> None:
     report = {"date": "2030-01-02"}
-    names = [training.save(report, tmp_path / "results", MACHINE).name for _ in range(2)]
+    names = [save_report(report, tmp_path / "results", MACHINE).name for _ in range(2)]
     assert names == ["example-cpu-r-2-0_2030-01-02.json", "example-cpu-r-2-0_2030-01-02_2.json"]
 
 

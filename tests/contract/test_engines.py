@@ -1,5 +1,6 @@
 """Every engine computes what the network computes, windowed and stateful, whatever way frames come in."""
 
+from collections import deque
 from collections.abc import Sequence
 from functools import cache
 
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from convlstm.config import Differences, EngineName, Mode, ModelConfig, Stem
 from convlstm.inference.engines.base import Engine
+from convlstm.inference.engines.graphs import GraphEngine
 from convlstm.inference.engines.installed import is_installed
 from convlstm.inference.open import open_engine
 from convlstm.inference.probabilities import dynamic_probability
@@ -126,3 +128,55 @@ def test_an_engine_says_what_it_is(name: EngineName) -> None:
     weights = engine.weights
     assert (weights.model, weights.seq_length, weights.target_size) == (checkpoint.model, SEQ_LENGTH, SIZE)
     assert (weights.threshold, weights.fps, weights.digest) == (0.5, 25, checkpoint.digest)
+
+
+PARTS = st.lists(st.tuples(st.integers(0, 4), st.integers(1, 4)), min_size=1, max_size=4)
+
+
+@FEW
+@given(parts=PARTS, number=st.integers(0, len(NETWORKS) - 1))
+def test_streams_encoded_together_get_what_each_gets_alone(
+    name: EngineName, parts: list[tuple[int, int]], number: int
+) -> None:
+    """`parts` are frames that a stream had before, and its new ones."""
+    engine = make_engine(name, *NETWORKS[number])
+    given_parts, alone = [], []
+    for place, (num_before, num_new) in enumerate(parts):
+        frames = np.stack([make_frame(place + index).pixels for index in range(num_before + num_new)])
+        context = engine.encode(frames[:num_before])[1] if num_before else None
+        given_parts.append((frames[num_before:], context))
+        alone.append(engine.encode(frames[num_before:], context))
+    together = engine.encode_streams(given_parts)
+    atol = 1e-4 if name == "torch" else 0  # sums of a batch may be taken in another order
+    for (gates, context), (wanted_gates, wanted_context) in zip(together, alone, strict=True):
+        assert len(gates) == len(wanted_gates)
+        for one, wanted in zip(gates, wanted_gates, strict=True):
+            np.testing.assert_allclose(one, wanted, atol=atol, rtol=0)
+        follow = [engine.encode(frames[:1], then)[0][0] for then in (context, wanted_context)]
+        np.testing.assert_allclose(follow[0], follow[1], atol=atol, rtol=0)
+
+
+def test_frames_under_way_at_a_time_come_out_as_one_by_one(name: EngineName) -> None:
+    engine = make_engine(name, *NETWORKS[3])
+    frames = np.stack([make_frame(index).pixels for index in range(9)])
+    together, _ = engine.encode(frames)
+    context = None
+    for frame, wanted in zip(frames, together, strict=True):
+        [gates], context = engine.encode(frame[None], context)
+        np.testing.assert_allclose(gates, wanted, atol=1e-4 if name == "torch" else 0, rtol=0)
+
+
+@pytest.mark.parametrize("engine_name", ["onnx", "openvino"])
+def test_a_call_that_was_interrupted_leaves_nothing_behind(engine_name: EngineName) -> None:
+    if not (is_installed(engine_name) and is_installed("export")):
+        pytest.skip(f"needs the packages of engine {engine_name}: pip install -r requirements-engines.txt")
+    engine = make_engine(engine_name, *NETWORKS[1])
+    assert isinstance(engine, GraphEngine)
+    frames = np.stack([make_frame(index).pixels for index in range(4)])
+    wanted, _ = engine.encode(frames)
+    for num_taken in (1, 2, 3):
+        under_way = engine._encode_all([(frame, deque(maxlen=max(LAGS))) for frame in frames])
+        for _ in range(num_taken):
+            next(under_way)
+        under_way.close()  # with a frame in the encoder
+        np.testing.assert_array_equal(engine.encode(frames)[0], wanted)

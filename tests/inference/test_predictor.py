@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from convlstm.config import Mode, ModelConfig
 from convlstm.errors import CheckpointError, DataError
 from convlstm.inference.engines.torch import TorchEngine
-from convlstm.inference.predictor import FRAMES_PER_CALL, Predictor
+from convlstm.inference.predictor import Predictor
+from convlstm.inference.stream import FRAMES_PER_CALL
 from convlstm.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
 from convlstm.shipped import shipped_weights

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from convlstm.clips import consecutive_runs, count_windows, resize_frame, window_frames, window_starts
 from convlstm.config import Mode, Stem
+from convlstm.inference.engines.base import Context, Gates
 from convlstm.inference.engines.torch import TorchEngine
-from convlstm.inference.stream import HeatmapStream
+from convlstm.inference.stream import FRAMES_PER_CALL, HeatmapStream, process_streams
 from convlstm.models.checkpoint import Checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
-from convlstm.types import Frame, Heatmap
+from convlstm.types import Frame, Heatmap, UInt8Array
 
 SEQ_LENGTH = 4
 SIZE = (64, 96)
@@ -266,3 +267,53 @@ def test_another_size_than_the_weights_have() -> None:
     engine = make_stream(make_model("motion")).engine
     [heatmap] = HeatmapStream(engine, stride=1, target_size=(32, 64)).process([make_frame(i) for i in range(4)])
     assert heatmap.probabilities.shape == (1, 2)
+
+
+@FEW
+@given(
+    runs=st.lists(st.lists(st.tuples(st.integers(0, 3), st.integers(1, 9)), max_size=4), min_size=1, max_size=4),
+    mode=st.sampled_from(MODES),
+)
+def test_streams_processed_together_find_what_each_finds_alone(runs: list[list[tuple[int, int]]], mode: Mode) -> None:
+    """`runs`: of each stream, how many frames are missing before how many that come."""
+    model = make_model("motion")
+    work = []
+    for stretches in runs:
+        index, frames = 0, []
+        for num_missing, num_frames in stretches:
+            index += num_missing
+            frames += [make_frame(i) for i in range(index, index + num_frames)]
+            index += num_frames
+        work.append(frames)
+    alone = [make_stream(model, mode=mode).process(frames) for frames in work]
+    shared = make_stream(model, mode=mode).engine
+    streams = [HeatmapStream(shared, stride=1, mode=mode) for _ in work]
+    halves = [(frames[: len(frames) // 2], frames[len(frames) // 2 :]) for frames in work]
+    first = process_streams([(stream, half) for stream, (half, _) in zip(streams, halves, strict=True)])
+    second = process_streams([(stream, half) for stream, (_, half) in zip(streams, halves, strict=True)])
+    for wanted, *found in zip(alone, first, second, strict=True):
+        together = found[0] + found[1]
+        assert [h.first_frame for h in together] == [h.first_frame for h in wanted]
+        for one, other in zip(together, wanted, strict=True):
+            np.testing.assert_allclose(one.probabilities, other.probabilities, atol=TOLERANCE, rtol=0)
+            assert (one.last_frame, one.start_seconds, one.end_seconds) == (
+                other.last_frame,
+                other.start_seconds,
+                other.end_seconds,
+            )
+
+
+def test_frames_of_several_streams_share_calls_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = make_stream(make_model()).engine
+    calls: list[list[int]] = []
+    encode_streams = engine.encode_streams
+
+    def count(parts: Sequence[tuple[UInt8Array, Context]]) -> list[tuple[list[Gates], Context]]:
+        calls.append([len(frames) for frames, _ in parts])
+        return encode_streams(parts)
+
+    monkeypatch.setattr(engine, "encode_streams", count)
+    frames = [make_frame(index) for index in range(FRAMES_PER_CALL + 1)]
+    waiting = [FRAMES_PER_CALL - 2, 1, 1, 0, 1, FRAMES_PER_CALL + 1, 2]
+    process_streams([(HeatmapStream(engine, stride=1), frames[:number]) for number in waiting])
+    assert calls == [[FRAMES_PER_CALL - 2, 1, 1], [1], [FRAMES_PER_CALL + 1], [2]]

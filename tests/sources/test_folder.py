@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from convlstm.errors import DataError
 from convlstm.sources.folder import FolderSource, list_images
+from convlstm.sources.frame_times import FrameTime, write_frame_times
 
 Pixels = NDArray[np.uint8]
 WriteFolder = Callable[..., Path]
@@ -98,3 +99,41 @@ def test_nothing_to_read(tmp_path: Path) -> None:
         FolderSource(tmp_path, fps=10, name="cam")
     with pytest.raises(DataError, match="none: cannot be listed: No such file or directory"):
         FolderSource(tmp_path / "none", fps=10)
+
+
+def with_times(folder: Path, *rows: tuple[str, float]) -> Path:
+    write_frame_times(folder, [FrameTime(n, name, seconds, n) for n, (name, seconds) in enumerate(rows)])
+    return folder
+
+
+def test_frames_csv_tells_true_times_and_the_average_rate(tmp_path: Path, write_folder: WriteFolder) -> None:
+    folder = write_folder(tmp_path, shades(1, 2, 3, 4), ["f1.png", "f2.png", "f3.png", "f5.png"])
+    with_times(folder, ("f1.png", 10.5), ("f2.png", 10.6), ("f3.png", 10.65), ("f4.png", 11.0), ("f5.png", 12.5))
+    source = FolderSource(folder, fps=5)
+    assert source.has_true_times
+    assert [(frame.index, frame.pts_seconds) for frame in source] == [(0, 10.5), (1, 10.6), (2, 10.65), (4, 12.5)]
+    assert source.fps == 2.0 and source.seconds_at(4) == 12.5
+    chosen = FolderSource(folder, fps=5, files=["f2.png"])
+    assert [frame.pts_seconds for frame in chosen] == [10.6] and chosen.fps == 5  # one frame tells no rate
+
+
+@pytest.mark.parametrize(
+    ("rows", "reason"),
+    [
+        ([("f1.png", 1.0), ("f3.png", 2.0)], "frames.csv is not used, f2.png is not in it; times follow from"),
+        ([("f1.png", 1.0), ("f2.png", 1.0)], "frames.csv is not used, its times do not increase; times follow from"),
+        ([("f1.png", 1.0), ("f2.png", float("inf"))], "frames.csv: a pts_seconds is not finite; times follow from"),
+    ],
+)
+def test_a_frames_csv_that_does_not_fit_is_named_and_left_out(
+    tmp_path: Path,
+    write_folder: WriteFolder,
+    caplog: pytest.LogCaptureFixture,
+    rows: list[tuple[str, float]],
+    reason: str,
+) -> None:
+    folder = with_times(write_folder(tmp_path, shades(1, 2), ["f1.png", "f2.png"]), *rows)
+    source = FolderSource(folder, fps=5)
+    assert [frame.pts_seconds for frame in source] == [0, 0.2]
+    assert source.fps == 5 and not source.has_true_times
+    assert len(caplog.messages) == 1 and reason in caplog.messages[0]

@@ -68,6 +68,9 @@ class Engine(Protocol):
     def encode(self, frames: UInt8Array, context: Context = None) -> tuple[list[Gates], Context]:
         """RGB frames (N, H, W, 3) that follow each other to the gates of each, and the context for the next call."""
 
+    def encode_streams(self, parts: Sequence[tuple[UInt8Array, Context]]) -> list[tuple[list[Gates], Context]]:
+        """As `encode` for each part, frames of one size and a context: together, which is faster than in turns."""
+
     def window_head(self, gates: Sequence[Gates], windows: NDArray[np.int64]) -> Float32Array:
         """M gates and windows (W, T), places in them, to logits (W, K, GH, GW), from the zero state."""
 

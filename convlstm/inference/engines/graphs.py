@@ -10,7 +10,9 @@ H W pixels, GH GW cells.
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,6 +36,8 @@ OUTPUTS: Mapping[str, tuple[str, ...]] = {
 
 Values = Mapping[str, NDArray[np.generic]]
 Greys = Mapping[str, Float32Array]
+Part = tuple[UInt8Array, deque[Greys] | None]
+Encoded = tuple[list[Float32Array], deque[Greys]]
 
 
 def grey_kinds(differences: Differences) -> tuple[str, ...]:
@@ -75,29 +79,62 @@ class GraphEngine(ABC):
 
     @abstractmethod
     def _features_and_greys(self, inputs: Values) -> tuple[NDArray[np.generic], Greys]:
-        """Run the stem; the features hold until its next run, the greys for good."""
+        """Run the stem; the features hold until `_start_encoder` has them, the greys for good."""
+
+    @abstractmethod
+    def _start_encoder(self, features: NDArray[np.generic]) -> Any:
+        """Begin to encode the features of the latest run of the stem; two frames may be under way at a time."""
+
+    @abstractmethod
+    def _finish_encoder(self, started: Any) -> dict[str, Float32Array]:
+        """Wait for what `_start_encoder` began; the oldest one first."""
 
     @abstractmethod
     def _run(self, graph: str, inputs: Values) -> dict[str, Float32Array]:
         """Run one graph; what comes out stays as it is when it runs again."""
 
-    def encode(
-        self, frames: UInt8Array, context: deque[Greys] | None = None
-    ) -> tuple[list[Float32Array], deque[Greys]]:
+    def encode(self, frames: UInt8Array, context: deque[Greys] | None = None) -> Encoded:
         """As `Engine.encode`; gates float32 (1, 4D, GH, GW), the context is the greys of up to P frames.
 
         Raises ConfigError for frames of another size than the graphs were made for.
         """
+        [encoded] = self.encode_streams([(frames, context)])
+        return encoded
+
+    def encode_streams(self, parts: Sequence[Part]) -> list[Encoded]:
+        """As `Engine.encode_streams`: frame by frame, the stem of one while the one before is in the encoder."""
+        for frames, _ in parts:
+            self._check_size(frames)
+        contexts = [
+            context.copy() if context is not None else deque(maxlen=self.exported.model.num_context)
+            for _, context in parts
+        ]
+        pairs = [(frame, earlier) for (frames, _), earlier in zip(parts, contexts, strict=True) for frame in frames]
+        gates = self._encode_all(pairs)
+        return [
+            (list(islice(gates, len(frames))), earlier) for (frames, _), earlier in zip(parts, contexts, strict=True)
+        ]
+
+    def _check_size(self, frames: UInt8Array) -> None:
         size = self.exported.target_size
         if frames.shape[1:3] != size:
             raise ConfigError(
                 f"these graphs are made for frames of {size[0]}x{size[1]}, got {frames.shape[1]}x{frames.shape[2]}: "
                 "use --engine torch, with a weights file"
             )
-        earlier = context.copy() if context is not None else deque(maxlen=self.exported.model.num_context)
-        return [self._encode(frame, earlier) for frame in frames], earlier
 
-    def _encode(self, frame: UInt8Array, earlier: deque[Greys]) -> Float32Array:
+    def _encode_all(self, pairs: Iterable[tuple[UInt8Array, deque[Greys]]]) -> Generator[Float32Array, None, None]:
+        """Gates of each frame, in order; each is given with its stream's greys, to which its own are added."""
+        before = None
+        for frame, earlier in pairs:
+            started = self._start_encoder(self._stem(frame, earlier))
+            if before is not None:
+                yield self._run(GATES, self._finish_encoder(before))["gates"]
+            before = started
+        if before is not None:
+            yield self._run(GATES, self._finish_encoder(before))["gates"]
+
+    def _stem(self, frame: UInt8Array, earlier: deque[Greys]) -> NDArray[np.generic]:
         inputs: dict[str, NDArray[np.generic]] = {"frame": frame[None]}
         if self._kinds:
             inputs["mean"], inputs["gain"] = exposure(frame)
@@ -105,8 +142,7 @@ class GraphEngine(ABC):
         if self._kinds and not earlier:  # the first frame's lags reach back to itself
             features, greys = self._features_and_greys(inputs | self._lagged([greys]))
         earlier.append(greys)
-        encoded = self._run(ENCODER, {"features": features})
-        return self._run(GATES, encoded)["gates"]
+        return features
 
     def _lagged(self, earlier: Sequence[Greys]) -> dict[str, NDArray[np.generic]]:
         """Greys of earlier frames by the name of the stem's input; the first one's where a lag reaches too far."""

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from convlstm.config import DetectPrecision
 from convlstm.errors import CheckpointError, ConfigError
-from convlstm.inference.engines.exported import GRAPHS, STEM, ExportedModel
+from convlstm.inference.engines.exported import ENCODER, GRAPHS, STEM, ExportedModel
 from convlstm.inference.engines.graphs import OUTPUTS, GraphEngine, Greys, Values
 from convlstm.inference.engines.installed import require
 from convlstm.types import Float32Array
@@ -41,6 +41,12 @@ class OnnxEngine(GraphEngine):
         names = ("features", *self._kinds)
         features, *greys = self._sessions[STEM].run(names, inputs)
         return features, dict(zip(self._kinds, greys, strict=True))
+
+    def _start_encoder(self, features: NDArray[np.generic]) -> dict[str, Float32Array]:
+        return self._run(ENCODER, {"features": features})
+
+    def _finish_encoder(self, started: dict[str, Float32Array]) -> dict[str, Float32Array]:
+        return started
 
     def _run(self, graph: str, inputs: Values) -> dict[str, Float32Array]:
         names = OUTPUTS[graph]

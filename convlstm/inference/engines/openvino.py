@@ -1,5 +1,6 @@
 """Exported graphs in OpenVINO, on the CPU."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 
 from convlstm.config import DetectPrecision
 from convlstm.errors import CheckpointError, ConfigError
-from convlstm.inference.engines.exported import ENCODER, GRAPHS, STEM, ExportedModel
+from convlstm.inference.engines.exported import ENCODER, GATES, GRAPHS, HEAD, RECURRENCE, STEM, ExportedModel
 from convlstm.inference.engines.graphs import OUTPUTS, GraphEngine, Greys, Values
 from convlstm.inference.engines.installed import require
 from convlstm.inference.engines.signal_stack import drop_signal_stack
@@ -17,7 +18,7 @@ DEVICE = "CPU"
 
 
 class OpenVINOEngine(GraphEngine):
-    """An `Engine`; takes ONNX files as well as OpenVINO's own.
+    """An `Engine`; takes ONNX files as well as OpenVINO's own. Two frames are under way at a time, see `_Lane`.
 
     Raises ConfigError where OpenVINO is not installed, and for bf16 on a processor without it.
     """
@@ -32,17 +33,16 @@ class OpenVINOEngine(GraphEngine):
         self.precision = resolve_precision(exported, precision, has_bf16=self.has_bf16)
         self._tensor = openvino.Tensor
         try:
-            self._requests = {graph: self._request(core, graph) for graph in GRAPHS}
+            compiled = {graph: self._compile(core, graph) for graph in GRAPHS}
+            self._requests = {graph: compiled[graph].create_infer_request() for graph in (GATES, RECURRENCE, HEAD)}
+            self._lanes = [_Lane(compiled) for _ in range(2)]
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"OpenVINO cannot load the export: {reason}") from error
         finally:
             drop_signal_stack()
-        features = self._requests[STEM].get_tensor("features")
-        self._requests[ENCODER].set_tensor("features", features)  # one memory for both: no copy
-        self._features = features.data
 
-    def _request(self, core: Any, graph: str) -> Any:
+    def _compile(self, core: Any, graph: str) -> Any:
         files = self.exported.graph(graph)
         if len(files) == 1:
             model = core.read_model(files[0])
@@ -51,17 +51,43 @@ class OpenVINOEngine(GraphEngine):
         # Left alone, OpenVINO would take bf16 wherever the processor has it.
         hint = "bf16" if graph == ENCODER and self.precision == "bf16-mixed" else "f32"
         settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-        return core.compile_model(model, DEVICE, settings).create_infer_request()
+        return core.compile_model(model, DEVICE, settings)
 
     def _features_and_greys(self, inputs: Values) -> tuple[NDArray[np.generic], Greys]:
-        request = self._requests[STEM]
-        request.infer(inputs, share_inputs=True)
-        return self._features, {kind: request.get_tensor(kind).data.copy() for kind in self._kinds}
+        lane = self._lanes[0]
+        lane.encoder.wait()  # still busy where an interrupt came between its start and its end
+        lane.stem.infer(inputs, share_inputs=True)
+        return lane.features, {kind: lane.stem.get_tensor(kind).data.copy() for kind in self._kinds}
+
+    def _start_encoder(self, features: NDArray[np.generic]) -> "_Lane":
+        del features  # they are in its memory already
+        lane = self._lanes[0]
+        lane.encoder.start_async()
+        self._lanes.reverse()
+        return lane
+
+    def _finish_encoder(self, started: "_Lane") -> dict[str, Float32Array]:
+        started.encoder.wait()
+        return _outputs(started.encoder, ENCODER)
 
     def _run(self, graph: str, inputs: Values) -> dict[str, Float32Array]:
         request = self._requests[graph]
-        request.infer(None if graph == ENCODER else inputs, share_inputs=True)
-        return {name: request.get_tensor(name).data.copy() for name in OUTPUTS[graph]}
+        request.infer(inputs, share_inputs=True)
+        return _outputs(request, graph)
+
+
+class _Lane:
+    """A stem and an encoder that share the memory of the features: one lane's stem while the other's encoder runs."""
+
+    def __init__(self, compiled: Mapping[str, Any]) -> None:
+        self.stem, self.encoder = (compiled[graph].create_infer_request() for graph in (STEM, ENCODER))
+        features = self.stem.get_tensor("features")
+        self.encoder.set_tensor("features", features)
+        self.features: NDArray[np.generic] = features.data
+
+
+def _outputs(request: Any, graph: str) -> dict[str, Float32Array]:
+    return {name: request.get_tensor(name).data.copy() for name in OUTPUTS[graph]}
 
 
 def resolve_precision(exported: ExportedModel, precision: DetectPrecision, *, has_bf16: bool) -> str:

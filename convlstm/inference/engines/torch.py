@@ -1,6 +1,7 @@
 """The network in PyTorch, on CPU, CUDA or MPS: the reference for the other engines."""
 
 from collections.abc import Sequence
+from itertools import islice
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from convlstm.errors import ConfigError
 from convlstm.models.checkpoint import Checkpoint
 from convlstm.models.convlstm import State
 from convlstm.types import Float32Array, UInt8Array
+
+Part = tuple[UInt8Array, Tensor | None]
+Encoded = tuple[list[Tensor], Tensor | None]
 
 
 class TorchEngine:
@@ -33,18 +37,30 @@ class TorchEngine:
         """What the network was trained for."""
         return self.checkpoint
 
-    def encode(self, frames: UInt8Array, context: Tensor | None = None) -> tuple[list[Tensor], Tensor | None]:
+    def encode(self, frames: UInt8Array, context: Tensor | None = None) -> Encoded:
         """As `Engine.encode`; gates (1, 4D, GH, GW) on the device, the context is greys (up to P, kinds, H, W)."""
+        [encoded] = self.encode_streams([(frames, context)])
+        return encoded
+
+    def encode_streams(self, parts: Sequence[Part]) -> list[Encoded]:
+        """As `Engine.encode_streams`: all frames are one batch."""
         config = self.model.config
+        places = _places(parts)
+        encode = torch.cat([own[-len(frames) :] for own, (frames, _) in zip(places, parts, strict=True)])
+        lagged = torch.cat(
+            [_lagged(own, len(frames), config.lags) for own, (frames, _) in zip(places, parts, strict=True)]
+        )
+        contexts = [context for _, context in parts if context is not None]
+        frames = parts[0][0] if len(parts) == 1 else np.concatenate([frames for frames, _ in parts])
         pixels = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2)  # (N, 3, H, W)
-        num_earlier = len(context) if context is not None else 0
-        now = torch.arange(num_earlier, num_earlier + len(frames))
-        lagged = (now[:, None] - torch.tensor(config.lags)).clamp(min=0)
         with torch.inference_mode(), self._autocast():
-            gates, greys = self.model.encode_frames(pixels, now, lagged, context)
-        if greys is not None:
-            greys = greys[-config.num_context :].clone()
-        return [frame.clone() for frame in gates.split(1)], greys  # views would keep the whole call's memory
+            gates, greys = self.model.encode_frames(pixels, encode, lagged, torch.cat(contexts) if contexts else None)
+        # Copies, since views would keep the whole call's memory.
+        each = iter([frame.clone() for frame in gates.split(1)])
+        return [
+            (list(islice(each, len(frames))), None if greys is None else greys[own[-config.num_context :]])
+            for own, (frames, _) in zip(places, parts, strict=True)
+        ]
 
     def window_head(self, gates: Sequence[Tensor], windows: NDArray[np.int64]) -> Float32Array:
         """As `Engine.window_head`."""
@@ -60,6 +76,23 @@ class TorchEngine:
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16-mixed")
+
+
+def _places(parts: Sequence[Part]) -> list[Tensor]:
+    """Of each stream's earlier greys and new frames, int64 (E+N,), where all greys stand first, then all frames."""
+    counts = [(0 if context is None else len(context), len(frames)) for frames, context in parts]
+    grey, frame = 0, sum(num_earlier for num_earlier, _ in counts)
+    places = []
+    for num_earlier, num_new in counts:
+        places.append(torch.cat([torch.arange(grey, grey + num_earlier), torch.arange(frame, frame + num_new)]))
+        grey, frame = grey + num_earlier, frame + num_new
+    return places
+
+
+def _lagged(own: Tensor, num_new: int, lags: Sequence[int]) -> Tensor:
+    """Places (N, L) of what the lags of a stream's new frames reach back to, at most to its first one."""
+    now = torch.arange(len(own) - num_new, len(own))
+    return own[(now[:, None] - torch.tensor(lags)).clamp(min=0)]
 
 
 def _to_numpy(values: Tensor) -> Float32Array:

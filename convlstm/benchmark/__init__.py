@@ -1,0 +1,1 @@
+"""How fast detection is here, beside what it replaces."""
