@@ -12,13 +12,29 @@ from cyclopts import App, Parameter
 
 from convlstm.cli_flags import flags_of
 from convlstm.config import SynthesizeConfig
-from convlstm.config.toolkits import ToolConfig
+from convlstm.config.toolkits import (
+    CheckCorruptedImagesConfig,
+    GenerateDataCsvConfig,
+    ImageToStaticFramesConfig,
+    SequenceAugmentationConfig,
+    ToolConfig,
+    VideoFrameExtractorConfig,
+)
+from convlstm.config.yolo_tools import DynamicBboxProcessorConfig, DynamicSegmentProcessorConfig
 from convlstm.config_file import load_config
 from convlstm.errors import EXIT_DONE, printable
 
 data = App(name="data", help="Makes and prepares data sets.")
 
-TOOLS: dict[str, type[ToolConfig]] = {}
+TOOLS: dict[str, type[ToolConfig]] = {
+    "generate_data_csv": GenerateDataCsvConfig,
+    "check_corrupted_images": CheckCorruptedImagesConfig,
+    "video_frame_extractor": VideoFrameExtractorConfig,
+    "image_to_static_frames": ImageToStaticFramesConfig,
+    "sequence_augmentation": SequenceAugmentationConfig,
+    "dynamic_segment_processor": DynamicSegmentProcessorConfig,
+    "dynamic_bbox_processor": DynamicBboxProcessorConfig,
+}
 """Of each tool, by the name of its module in `convlstm.toolkits`, the settings; their docstring is its help."""
 
 if TYPE_CHECKING:
@@ -57,7 +73,8 @@ def _add_tool(name: str, kind: type[ToolConfig]) -> None:
         result = import_module(f"convlstm.toolkits.{name}").run(load_config(kind, config, flags))
         for line in result.left_out:
             print(printable(f"left out: {line}"), file=sys.stderr)
-        print(printable(f"{result.output}: {result.summary}"))
+        for line in f"{result.output}: {result.summary}".split("\n"):
+            print(printable(line))
         return int(result.exit_code)
 
     data.command(command, name=name, help=kind.__doc__)

@@ -9,14 +9,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convlstm.config import DetectConfig, EvalConfig, ModelConfig, TrainConfig, check_target_size
+from convlstm.config import BenchConfig, DetectConfig, EvalConfig, ModelConfig, TrainConfig, check_target_size
 from convlstm.config_file import config_from_dict, config_to_dict, load_config, read_yaml, setting_help
 from convlstm.errors import ConfigError
 
 pytestmark = pytest.mark.pure
 
-KINDS = (ModelConfig, TrainConfig, DetectConfig)
-Kind = type[ModelConfig] | type[TrainConfig] | type[DetectConfig]
+KINDS = (ModelConfig, TrainConfig, DetectConfig, BenchConfig)
+Kind = type[ModelConfig] | type[TrainConfig] | type[DetectConfig] | type[BenchConfig]
 
 
 def write(path: Path, text: str) -> Path:
@@ -329,3 +329,28 @@ def test_baselines_are_named_in_one_order() -> None:
 def test_an_evaluation_may_tune_on_validation_only() -> None:
     assert load_config(EvalConfig, flags={**TUNED, "calibrate": True}).save_weights == Path("w.pth")
     assert load_config(EvalConfig, flags={**TUNED, "save_weights": None, "overwrite": True, "recall": 1}).recall == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"engines": ()}, "engines must be all, or names of engines, got nothing"),
+        ({"engines": ("all", "torch")}, "engines must be all, or names of engines, got all torch"),
+        ({"engines": ("tensorrt",)}, "engines must be of all, onnx, openvino, torch, got tensorrt"),
+        ({"engines": ("torch",), "int8": True}, "int8 has no meaning without engine openvino"),
+        ({"quick": True, "frames": 9}, "frames has no meaning with --quick, which has its own: leave it out"),
+        ({"repeats": 0}, "repeats must be greater than 0, got 0"),
+        ({"stream_fps": (5.0, 0.0)}, "stream_fps must be greater than 0"),
+    ],
+)
+def test_benchmarks_that_make_no_sense_are_refused(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        BenchConfig(**values)
+    assert message in str(caught.value)
+
+
+def test_a_quick_benchmark_has_numbers_of_its_own() -> None:
+    ordinary = BenchConfig(stride=2)
+    assert ordinary.in_effect() is ordinary
+    quick = BenchConfig(stride=2, quick=True).in_effect()
+    assert quick.stride == 2 and quick.frames < ordinary.frames and quick.repeats == 1

@@ -30,6 +30,8 @@ class Outcome:
     counts: Mapping[str, int] = field(default_factory=dict)
     problem: str | None = None
     """Why the input, or a part of it, was left out."""
+    found: Any = None
+    """What a tool that looks, not makes, has found; it travels between processes."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,13 @@ class ToolResult:
     output: Path
     summary: str
     left_out: tuple[str, ...] = ()
+    has_problems: bool = False
+    """Whether there are problems that the summary tells of, besides what was left out."""
 
     @property
     def exit_code(self) -> int:
-        """3 where anything was left out, else 0."""
-        return EXIT_INCOMPLETE if self.left_out else EXIT_DONE
+        """3 where anything was left out or has problems, else 0."""
+        return EXIT_INCOMPLETE if self.left_out or self.has_problems else EXIT_DONE
 
 
 def result_of(output: Path, outcomes: Sequence[Outcome]) -> ToolResult:

@@ -36,7 +36,7 @@ class ManifestRow:
 
 def read_manifest(data_root: Path, name: str, classes: Sequence[str]) -> list[ManifestRow]:
     """Read and check all rows. Raises ManifestError with the line of the first problem and how many there are."""
-    path = _inside(data_root, name, "the manifest")
+    path = path_inside(data_root, name, "the manifest")
     rows, problems = [], []
     seen: dict[str, int] = {}
     for line, values in _csv_rows(path):
@@ -115,7 +115,7 @@ def _pair_up(path: Path, line: int, header: list[str], cells: list[str]) -> dict
 
 def _parse_row(data_root: Path, line: int, values: dict[str, str], classes: Sequence[str]) -> ManifestRow:
     folder_name, kind = values["folder_name"], values["type"]
-    _inside(data_root, folder_name, "folder_name")
+    path_inside(data_root, folder_name, "folder_name")
     if kind not in classes:
         raise ManifestError(f"unknown type {kind!r}: known are {', '.join(classes)}")
     split = values.get("split") or None
@@ -145,7 +145,7 @@ def _parse_fps(text: str) -> float | None:
     return fps
 
 
-def _inside(data_root: Path, name: str, what: str) -> Path:
+def path_inside(data_root: Path, name: str, what: str) -> Path:
     """The path of `name` in data_root. Raises ManifestError where it leads elsewhere, also through links."""
     if not name:
         raise ManifestError(f"{what} is empty")
