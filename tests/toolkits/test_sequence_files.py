@@ -30,7 +30,7 @@ def test_frames_masks_and_times_are_read_back(tmp_path: Path, num_threads: int) 
     read = [(one.index, one.pts_seconds) for one in source if int(one.pixels[0, 0, 0]) == one.index]
     assert read == list(TIMES)
     written = cv2.imread(str(tmp_path / "masks" / "frame_000006.png"), cv2.IMREAD_UNCHANGED)
-    assert np.array_equal(written, mask)
+    assert written is not None and np.array_equal(written, mask)
     assert read_frame_times(tmp_path) == {f"frame_{index + 1:06d}.png": seconds for index, seconds in TIMES}
 
 

@@ -48,6 +48,12 @@ def test_every_third_frame_missed_is_filled() -> None:
     assert out[29] == []
 
 
+def test_what_is_missed_moves_evenly() -> None:
+    frames = {index: seen() if index in (6, 7, 8) else seen(4.0 * index) for index in range(14)}
+    out = run(TrackWindow(max_gap=3, smooth=0), frames)
+    assert [left_of(out[index]) for index in range(14)] == pytest.approx([4 * index for index in range(14)])
+
+
 @pytest.mark.parametrize("first_gap", [1, 3])
 def test_a_thing_seen_once_before_a_gap_is_held_over_it(first_gap: int) -> None:
     frames = {0: seen(0), **{index: seen() for index in range(1, 1 + first_gap)}}
