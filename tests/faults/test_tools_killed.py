@@ -14,7 +14,7 @@ from PIL import Image
 
 pytestmark = pytest.mark.slow
 
-KILLS = int(os.environ.get("CONVLSTM_KILLS", "3"))
+KILLS = int(os.environ.get("CONVLSTM_TOOL_KILLS", "3"))
 TOOLS = ("video_frame_extractor", "image_to_static_frames", "sequence_augmentation")
 
 
