@@ -95,7 +95,16 @@ def _is_alive(process: int) -> bool:
         return False
     except PermissionError:  # another user's
         return True
-    return True
+    return not _is_zombie(process)
+
+
+def _is_zombie(process: int) -> bool:
+    """Whether it has ended, and only waits for its parent to notice, which in a container may take for ever."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_bytes()
+    except OSError:  # not Linux
+        return False
+    return state.rpartition(b")")[2].split()[:1] == [b"Z"]
 
 
 def _put_in_place(temporary: Path, path: Path, keep_previous: Path | None) -> None:

@@ -358,3 +358,13 @@ def test_what_a_killed_process_left_of_a_folder_is_removed(tmp_path: Path) -> No
     assert len(names(tmp_path)) == 1 and not path.exists()
     remove_leftovers(tmp_path)
     assert names(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+def test_what_an_ended_process_left_is_removed_before_its_parent_notices(tmp_path: Path) -> None:
+    child = subprocess.Popen([sys.executable, "-c", "pass"])
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    (tmp_path / f".a.{child.pid}.tmp").touch()
+    remove_leftovers(tmp_path)
+    assert names(tmp_path) == []
+    child.wait()

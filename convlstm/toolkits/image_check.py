@@ -3,6 +3,7 @@
 libjpeg paints over damage and says so on stderr alone; libpng and OpenCV tell there why they gave up.
 """
 
+import atexit
 import io
 import os
 import re
@@ -56,6 +57,7 @@ class DecoderMessages:
         self._file: IO[bytes] | None = None
         if _has_stderr():
             self._file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 lives as long as the process
+            atexit.register(self._file.close)
 
     @contextmanager
     def listening(self) -> Iterator[None]:

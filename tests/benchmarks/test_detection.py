@@ -45,7 +45,7 @@ def video(
 
 @pytest.mark.slow
 def test_a_quick_run_prints_tables_and_the_same_json_as_in_its_file(tmp_path: Path, weights: Path, video: Path) -> None:
-    arguments = ["--weights", str(weights), "--source", str(video), "--quick", "--stream_fps", "5"]
+    arguments = ["--weights", str(weights), "--source", str(video), "--quick", "--stream_fps", "50"]
     finished = subprocess.run(
         [sys.executable, "-m", "benchmarks.detection", *arguments, "--output", str(tmp_path / "results")],
         cwd=ROOT,
@@ -78,7 +78,7 @@ def test_a_quick_run_prints_tables_and_the_same_json_as_in_its_file(tmp_path: Pa
     [process] = report["processes"]
     assert process["first_answer_seconds"] > 0.2 and process["weights"] == "file"
     assert process["peak_bytes"] is None or process["peak_bytes"] > 50e6
-    assert [row["fps"] for row in report["streams"]] == [5] and report["streams"][0]["streams"] >= 1
+    assert [row["fps"] for row in report["streams"]] == [50] and report["streams"][0]["streams"] >= 1
     assert "measuring: 1 of 1" in finished.stderr
 
 
@@ -86,7 +86,7 @@ def test_a_quick_run_prints_tables_and_the_same_json_as_in_its_file(tmp_path: Pa
 def test_the_command_does_the_same(
     tmp_path: Path, weights: Path, video: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ["--weights", str(weights), "--source", str(video), "--engines", "torch", "--stream_fps", "1"]
+    arguments = ["--weights", str(weights), "--source", str(video), "--engines", "torch", "--stream_fps", "500"]
     path = tmp_path / "bench.json"
     assert main(["bench", *arguments, "--device", "cpu", "--quick", "--json", str(path)]) == 0
     text = capsys.readouterr().out
