@@ -42,6 +42,7 @@ weights: .venv/.run
 	$(BIN)/convlstm eval --data_root data/shipped --split val --weights $(SHIPPED)/best.pth --calibrate \
 		--save_weights $(SHIPPED)/calibrated.pth --output runs/shipped/eval
 	$(BIN)/convlstm export --weights $(SHIPPED)/calibrated.pth --target_size 640 640 --output $(SHIPPED)/shipped.safetensors
+	$(BIN)/convlstm export --weights $(SHIPPED)/shipped.safetensors --format onnx --output $(SHIPPED)/shipped_onnx
 
 lint: .venv/.dev
 	$(BIN)/ruff check

@@ -12,8 +12,17 @@ def shipped_weights() -> Path:
 
     Raises CheckpointError where the installation lacks them.
     """
-    path = Path(str(files("convlstm"))) / "assets" / "shipped.safetensors"
-    if not path.is_file():
+    return _asset("shipped.safetensors")
+
+
+def shipped_graphs() -> Path:
+    """Path of the same weights as an export, which runs without torch. Raises CheckpointError as `shipped_weights`."""
+    return _asset("shipped_onnx")
+
+
+def _asset(name: str) -> Path:
+    path = Path(str(files("convlstm"))) / "assets" / name
+    if not path.exists():
         raise CheckpointError(f"{path}: the weights that come with the package are missing: install it again")
     return path
 

@@ -13,6 +13,7 @@ CELL_SIZE = 32
 """Side of one cell, in pixels of the resized frame: five convolutions of stride 2."""
 
 UInt8Array = NDArray[np.uint8]
+UInt16Array = NDArray[np.uint16]
 Float16Array = NDArray[np.float16]
 Float32Array = NDArray[np.float32]
 

@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 import convlstm
+from convlstm.config import EngineName
 from convlstm.errors import CheckpointError
-from convlstm.shipped import resolve_weights, shipped_weights
+from convlstm.inference.engines.exported import load_exported
+from convlstm.inference.engines.installed import is_installed
+from convlstm.shipped import resolve_weights, shipped_graphs, shipped_weights
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -29,6 +32,28 @@ def test_they_are_whole_and_fit_the_network() -> None:
     assert checkpoint.model.classes == ("static", "dynamic") and checkpoint.model.stem == "motion"
     assert checkpoint.metrics and checkpoint.training is None and len(checkpoint.digest) == 64
     assert not checkpoint.build_model().training
+
+
+def test_their_graphs_are_of_the_same_network() -> None:
+    checkpoint, exported = convlstm.load_checkpoint(shipped_weights()), load_exported(shipped_graphs())
+    assert (exported.checkpoint_digest, exported.model) == (checkpoint.digest, checkpoint.model)
+    assert (exported.seq_length, exported.target_size) == (checkpoint.seq_length, checkpoint.target_size)
+    assert (exported.threshold, exported.fps) == (checkpoint.threshold, checkpoint.fps)
+    assert exported.format == "onnx" and exported.auto_precision == "bf16-mixed"
+    assert sum(len(data) for data in exported.files.values()) < 2e6
+
+
+@pytest.mark.parametrize("engine", ["onnx", "openvino"])
+def test_their_graphs_run_without_torch(engine: EngineName) -> None:
+    if not is_installed(engine):
+        pytest.skip(f"needs the packages of engine {engine}: pip install -r requirements-engines.txt")
+    code = (
+        "import sys\nfrom convlstm.inference.open import open_engine\n"
+        f"engine = open_engine('shipped', engine='{engine}')\n"
+        "print(engine.name, engine.weights.target_size, 'torch' in sys.modules)"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout == f"{engine} (640, 640) False\n"
 
 
 def test_a_file_called_shipped_is_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -53,7 +78,7 @@ def test_naming_them_does_not_import_torch() -> None:
 
 def test_they_are_part_of_the_package() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    for name in ("assets/shipped.safetensors", "assets/MODEL_CARD.md"):
+    for name in ("assets/shipped.safetensors", "assets/shipped_onnx/encoder.onnx", "assets/MODEL_CARD.md"):
         assert (ROOT / "convlstm" / name).is_file()
         assert any(fnmatch(name, pattern) for pattern in settings["package-data"]["convlstm"]), name
 
@@ -89,4 +114,5 @@ def test_setuptools_puts_them_into_a_wheel(tmp_path: Path) -> None:
     built = tmp_path / "built" / "convlstm"
     assert (built / "assets" / "shipped.safetensors").read_bytes() == shipped_weights().read_bytes()
     assert {"MODEL_CARD.md", "shipped.safetensors"} <= {path.name for path in (built / "assets").iterdir()}
+    assert load_exported(built / "assets" / "shipped_onnx").digest == load_exported(shipped_graphs()).digest
     assert (built / "cli.py").is_file()

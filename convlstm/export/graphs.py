@@ -1,7 +1,8 @@
-"""The network as five static ONNX graphs, written node by node: no tracing, and no torch in what runs them.
+"""The network as four static ONNX graphs, written node by node: no tracing, and no torch in what runs them.
 
-One frame goes through `stem`, `encoder` and `gates`; `recurrence` is one step with the state as input and output,
-`head` the T steps of a window from the zero state. `inference/engines/graphs.py` shows how they are strung together.
+The features of one frame go through `encoder` and `gates`; `recurrence` is one step with the state as input and
+output, `head` the T steps of a window from the zero state. `inference/engines/graphs.py` shows how they are strung
+together, `inference/engines/stem.py` what makes features of frames.
 Sizes are fixed: dynamic ones cost speed, and an exporter once fixed T in silence.
 
 Shapes: K output channels, D hidden channels, C features, H W pixels, GH GW cells. All names of inputs and outputs are
@@ -15,12 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convlstm.config import GraphFormat, ModelConfig
-from convlstm.inference.engines.exported import ENCODER, GATES, HEAD, RECURRENCE, STEM, ExportedModel
-from convlstm.inference.engines.graphs import grey_kinds, lagged_name
+from convlstm.config import GraphFormat
+from convlstm.inference.engines.exported import ENCODER, GATES, HEAD, RECURRENCE, ExportedModel
 from convlstm.inference.engines.installed import require
 from convlstm.models.checkpoint import Checkpoint
-from convlstm.models.stem import LOCAL_FLOOR, NEIGHBOURHOOD
 from convlstm.models.temporal_classifier import ENCODER_CHANNELS, HIDDEN_CHANNELS
 from convlstm.types import CELL_SIZE, Float32Array
 
@@ -129,57 +128,11 @@ def build_graphs(checkpoint: Checkpoint, scales: Scales | None = None) -> dict[s
     size = checkpoint.target_size
     grid = (size[0] // CELL_SIZE, size[1] // CELL_SIZE)
     return {
-        STEM: _stem(checkpoint.model, size),
         ENCODER: _encoder(weights, size, grid, scales),
         GATES: _gates(weights, grid),
         RECURRENCE: _recurrence(weights, grid),
         HEAD: _head(weights, grid, checkpoint.seq_length),
     }
-
-
-def _stem(config: ModelConfig, size: tuple[int, int]) -> bytes:
-    """A frame uint8 (1, H, W, 3) to features (1, C, H, W), as `models/stem.py`."""
-    graph = GraphWriter(STEM)
-    frame = graph.input("frame", (1, *size, 3), "UINT8")
-    planes = graph("Cast", graph("Transpose", frame, perm=[0, 3, 1, 2]), to=graph.onnx.TensorProto.FLOAT)
-    if config.stem == "rgb":
-        graph.output("features", graph("Div", planes, graph.number(255)), (1, 3, *size))
-        return graph.model()
-    mean, gain = graph.input("mean", (1, 3, 1, 1)), graph.input("gain", (1, 3, 1, 1))
-    normalised = graph("Mul", graph("Sub", planes, mean), gain)
-    frame_grey = graph("ReduceMean", normalised, axes=[1], keepdims=1)
-    kinds = grey_kinds(config.differences)
-    greys = {kind: frame_grey if kind == "frame_grey" else _local_grey(graph, frame_grey, size) for kind in kinds}
-    shape = (1, 1, *size)
-    differences = [
-        graph("Sub", greys[kind], graph.input(lagged_name(kind, lag), shape)) for kind in kinds for lag in config.lags
-    ]
-    graph.output("features", graph("Concat", normalised, *differences, axis=1), (1, 3 + len(differences), *size))
-    for kind in kinds:
-        graph.output(kind, greys[kind], shape)
-    return graph.model()
-
-
-def _local_grey(graph: GraphWriter, grey: str, size: tuple[int, int]) -> str:
-    """As `take_out_local_light`."""
-    pooling = {"kernel_shape": [NEIGHBOURHOOD] * 2, "strides": [NEIGHBOURHOOD] * 2}
-    around = {"kernel_shape": [3, 3], "strides": [1, 1], "pads": [1] * 4, "count_include_pad": 0}
-    mean = graph("AveragePool", graph("AveragePool", grey, **pooling), **around)
-    square = graph("AveragePool", graph("AveragePool", graph("Mul", grey, grey), **pooling), **around)
-    variance = graph("Relu", graph("Sub", square, graph("Mul", mean, mean)))
-    scale = graph("Reciprocal", graph("Add", graph("Sqrt", variance), graph.number(LOCAL_FLOOR)))
-    rows = graph.constant(_bilinear(size[0] // NEIGHBOURHOOD))
-    columns = graph.constant(_bilinear(size[1] // NEIGHBOURHOOD).T)
-    # As products of matrices, which take a tenth of the time of a Resize and a Split.
-    fields = (graph("Mul", mean, scale), scale)
-    offset, gain = (graph("MatMul", graph("MatMul", rows, field), columns) for field in fields)
-    return graph("Sub", graph("Mul", gain, grey), offset)
-
-
-def _bilinear(num: int) -> Float32Array:
-    """Weights (NEIGHBOURHOOD * num, num) that enlarge by bilinear interpolation, corners not aligned."""
-    places = ((np.arange(NEIGHBOURHOOD * num) + 0.5) / NEIGHBOURHOOD - 0.5).clip(0, num - 1)
-    return np.asarray(np.maximum(0, 1 - np.abs(places[:, None] - np.arange(num))), dtype=np.float32)
 
 
 def _encoder(

@@ -21,6 +21,7 @@ from convlstm.export.openvino import to_openvino
 from convlstm.export.parity import measure_ap_loss, measure_parity
 from convlstm.inference.engines.base import Engine
 from convlstm.inference.engines.exported import ENDINGS, METADATA, ExportedModel, load_exported, save_exported
+from convlstm.inference.engines.installed import is_installed
 from convlstm.inference.engines.onnx import OnnxEngine
 from convlstm.inference.engines.openvino import OpenVINOEngine
 from convlstm.inference.engines.torch import TorchEngine
@@ -119,7 +120,8 @@ def _compare(checkpoint: Checkpoint, config: ExportConfig) -> ExportedModel:
     scales = _calibrate(checkpoint, config) if config.int8 else None
     exported = _build(checkpoint, config, scales)
     engines = _engines(exported)
-    exported = replace(exported, parity={e.precision: measure_parity(reference, e) for e in engines})
+    measured = [(e.precision, measure_parity(reference, e)) for e in engines]
+    exported = replace(exported, parity=dict(sorted(measured)))  # the larger, where two engines have a precision
     if not config.int8:
         return _judge_float(exported)
     fastest = engines[-1]
@@ -141,11 +143,12 @@ def _build(checkpoint: Checkpoint, config: ExportConfig, scales: Scales | None) 
 
 
 def _engines(exported: ExportedModel) -> list[Engine]:
-    """The engine of the files, in every precision that this machine has, the fastest last."""
-    if exported.format == "onnx":
-        return [OnnxEngine(exported)]
-    engine = OpenVINOEngine(exported, precision="32-true")
-    return [engine, OpenVINOEngine(exported, precision="bf16-mixed")] if engine.has_bf16 else [engine]
+    """What runs the files here, in every precision, the fastest last; OpenVINO runs both formats."""
+    engines: list[Engine] = [OnnxEngine(exported)] if exported.format == "onnx" else []
+    if exported.format == "openvino" or (is_installed("openvino") and not exported.int8):
+        engine = OpenVINOEngine(exported, precision="32-true")
+        engines += [engine, OpenVINOEngine(exported, precision="bf16-mixed")] if engine.has_bf16 else [engine]
+    return engines
 
 
 def _judge_float(exported: ExportedModel) -> ExportedModel:

@@ -4,14 +4,14 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convlstm.config import DetectPrecision, EngineName
+from convlstm.config import SHIPPED, DetectPrecision, EngineName
 from convlstm.errors import ConfigError
 from convlstm.inference.engines.base import Engine
 from convlstm.inference.engines.exported import ExportedModel, load_exported
 from convlstm.inference.engines.installed import is_installed
 from convlstm.inference.engines.onnx import OnnxEngine
 from convlstm.inference.engines.openvino import OpenVINOEngine
-from convlstm.shipped import resolve_weights
+from convlstm.shipped import resolve_weights, shipped_graphs
 
 if TYPE_CHECKING:  # what runs exported graphs must not wait for torch
     from convlstm.models.checkpoint import Checkpoint
@@ -35,6 +35,8 @@ def open_engine(
     found: Checkpoint | ExportedModel
     if not isinstance(weights, str | Path):
         found = weights
+    elif weights == SHIPPED and _takes_graphs(engine, device):
+        found = load_exported(shipped_graphs())
     elif (path := resolve_weights(weights)).is_dir():
         found = load_exported(path)
     else:
@@ -59,6 +61,17 @@ def _open_exported(exported: ExportedModel, engine: EngineName, device: str, pre
         raise ConfigError(f"engine {engine} computes on the CPU, got device {device!r}: use auto or cpu")
     kinds: dict[str, type[OpenVINOEngine | OnnxEngine]] = {"openvino": OpenVINOEngine, "onnx": OnnxEngine}
     return kinds[engine](exported, precision=precision)
+
+
+def _takes_graphs(engine: EngineName, device: str) -> bool:
+    """Whether exported graphs would run on this device, in this engine or in the one that `auto` would take."""
+    if engine != "auto":
+        return engine != "torch"
+    if not (is_installed("openvino") or is_installed("onnx")):
+        return False
+    from convlstm.inference.engines.torch import resolve_device
+
+    return resolve_device(device).type == "cpu"
 
 
 def _open_checkpoint(checkpoint: "Checkpoint", engine: EngineName, device: str, precision: DetectPrecision) -> Engine:

@@ -11,7 +11,7 @@ from convlstm.models.temporal_classifier import TemporalClassifier
 onnx = pytest.importorskip("onnx", reason="needs the package onnx: pip install -r requirements-engines.txt")
 
 from convlstm.export.graphs import IR_VERSION, OPSET, Scales, build_graphs, in_memory  # noqa: E402
-from convlstm.inference.engines.exported import ENCODER, GRAPHS, HEAD, STEM  # noqa: E402
+from convlstm.inference.engines.exported import ENCODER, GRAPHS, HEAD  # noqa: E402
 
 
 def make_checkpoint(**options: object) -> Checkpoint:
@@ -36,10 +36,7 @@ def test_graphs_are_static_and_old_enough_to_be_read_anywhere() -> None:
         assert (model.ir_version, model.opset_import[0].version) == (IR_VERSION, OPSET) == (8, 17)
         for shape in (*shapes(model.graph.input).values(), *shapes(model.graph.output).values()):
             assert all(side > 0 for side in shape)
-    stem = onnx.load_from_string(graphs[STEM]).graph
-    greys = {f"{kind}_{lag}_ago" for kind in ("frame_grey", "local_grey") for lag in (2, 5)}
-    assert set(shapes(stem.input)) == {"frame", "mean", "gain", *greys}
-    assert shapes(stem.output)["features"] == [1, 7, 64, 96]
+    assert shapes(onnx.load_from_string(graphs[ENCODER]).graph.input) == {"features": [1, 7, 64, 96]}
     head = onnx.load_from_string(graphs[HEAD]).graph
     assert shapes(head.input) == {"gates": [5, 128, 2, 3]} and shapes(head.output) == {"logits": [1, 1, 2, 3]}
 
@@ -73,4 +70,4 @@ def test_an_export_says_what_the_checkpoint_says() -> None:
     exported = in_memory(checkpoint)
     assert (exported.model, exported.seq_length, exported.target_size) == (checkpoint.model, 5, (64, 96))
     assert (exported.threshold, exported.fps, exported.checkpoint_digest, exported.int8) == (0.3, 10, "d", False)
-    assert exported.graph("stem") == (build_graphs(checkpoint)["stem"],)
+    assert exported.graph(HEAD) == (build_graphs(checkpoint)[HEAD],)

@@ -18,12 +18,12 @@ from convlstm.config import GraphFormat, ModelConfig, check_target_size, check_t
 from convlstm.config_file import config_from_dict, config_to_dict
 from convlstm.errors import CheckpointError, ConfigError
 
-FORMAT = "convlstm-export-1"
+FORMAT = "convlstm-export-2"
 METADATA = "metadata.json"
 LARGEST_METADATA = 1 << 20
 """Bytes; what is larger is not ours."""
 
-STEM, ENCODER, GATES, RECURRENCE, HEAD = GRAPHS = ("stem", "encoder", "gates", "recurrence", "head")
+ENCODER, GATES, RECURRENCE, HEAD = GRAPHS = ("encoder", "gates", "recurrence", "head")
 ENDINGS: Mapping[GraphFormat, tuple[str, ...]] = {"onnx": (".onnx",), "openvino": (".xml", ".bin")}
 
 

@@ -1,12 +1,11 @@
 """Exported ONNX graphs in ONNX Runtime, on the CPU."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convlstm.config import DetectPrecision
 from convlstm.errors import CheckpointError, ConfigError
-from convlstm.inference.engines.exported import ENCODER, GRAPHS, STEM, ExportedModel
-from convlstm.inference.engines.graphs import OUTPUTS, GraphEngine, Greys, Values
+from convlstm.inference.engines.exported import ENCODER, GRAPHS, ExportedModel
+from convlstm.inference.engines.graphs import OUTPUTS, GraphEngine, Values
 from convlstm.inference.engines.installed import require
 from convlstm.types import Float32Array
 
@@ -34,16 +33,17 @@ class OnnxEngine(GraphEngine):
                 graph: onnxruntime.InferenceSession(exported.graph(graph)[0], options, ["CPUExecutionProvider"])
                 for graph in GRAPHS
             }
+            shape = self._sessions[ENCODER].get_inputs()[0].shape
         except Exception as error:  # its exceptions have no common base but this
             raise CheckpointError(f"ONNX Runtime cannot load the export: {' '.join(str(error).split())}") from error
+        self._encoder_input: Float32Array = np.empty(shape, dtype=np.float32)  # (1, C, H, W)
 
-    def _features_and_greys(self, inputs: Values) -> tuple[NDArray[np.generic], Greys]:
-        names = ("features", *self._kinds)
-        features, *greys = self._sessions[STEM].run(names, inputs)
-        return features, dict(zip(self._kinds, greys, strict=True))
+    def _features(self) -> Float32Array:
+        features: Float32Array = self._encoder_input[0]
+        return features
 
-    def _start_encoder(self, features: NDArray[np.generic]) -> dict[str, Float32Array]:
-        return self._run(ENCODER, {"features": features})
+    def _start_encoder(self) -> dict[str, Float32Array]:
+        return self._run(ENCODER, {"features": self._encoder_input})
 
     def _finish_encoder(self, started: dict[str, Float32Array]) -> dict[str, Float32Array]:
         return started

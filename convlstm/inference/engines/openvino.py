@@ -1,20 +1,21 @@
 """Exported graphs in OpenVINO, on the CPU."""
 
-from collections.abc import Mapping
+import sys
 from typing import Any
 
+import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from convlstm.config import DetectPrecision
 from convlstm.errors import CheckpointError, ConfigError
-from convlstm.inference.engines.exported import ENCODER, GATES, GRAPHS, HEAD, RECURRENCE, STEM, ExportedModel
-from convlstm.inference.engines.graphs import OUTPUTS, GraphEngine, Greys, Values
+from convlstm.inference.engines.exported import ENCODER, GATES, HEAD, RECURRENCE, ExportedModel
+from convlstm.inference.engines.graphs import OUTPUTS, GraphEngine, Values
 from convlstm.inference.engines.installed import require
 from convlstm.inference.engines.signal_stack import drop_signal_stack
-from convlstm.types import Float32Array
+from convlstm.types import Float32Array, UInt16Array
 
 DEVICE = "CPU"
+UPPER_HALF = int(sys.byteorder == "little")
 
 
 class OpenVINOEngine(GraphEngine):
@@ -31,11 +32,12 @@ class OpenVINOEngine(GraphEngine):
         core = openvino.Core()
         self.has_bf16 = "BF16" in core.get_property(DEVICE, "OPTIMIZATION_CAPABILITIES")
         self.precision = resolve_precision(exported, precision, has_bf16=self.has_bf16)
-        self._tensor = openvino.Tensor
+        self._openvino = openvino
         try:
-            compiled = {graph: self._compile(core, graph) for graph in GRAPHS}
-            self._requests = {graph: compiled[graph].create_infer_request() for graph in (GATES, RECURRENCE, HEAD)}
-            self._lanes = [_Lane(compiled) for _ in range(2)]
+            others = (GATES, RECURRENCE, HEAD)
+            self._requests = {graph: self._compile(core, graph).create_infer_request() for graph in others}
+            encoder = self._compile(core, ENCODER)
+            self._lanes = [_Lane(encoder) for _ in range(2)]
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise CheckpointError(f"OpenVINO cannot load the export: {reason}") from error
@@ -47,22 +49,31 @@ class OpenVINOEngine(GraphEngine):
         if len(files) == 1:
             model = core.read_model(files[0])
         else:
-            model = core.read_model(files[0], self._tensor(np.frombuffer(files[1], dtype=np.uint8)))
+            model = core.read_model(files[0], self._openvino.Tensor(np.frombuffer(files[1], dtype=np.uint8)))
         # Left alone, OpenVINO would take bf16 wherever the processor has it.
-        hint = "bf16" if graph == ENCODER and self.precision == "bf16-mixed" else "f32"
-        settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
-        return core.compile_model(model, DEVICE, settings)
+        in_bf16 = graph == ENCODER and self.precision == "bf16-mixed"
+        settings = {
+            "INFERENCE_PRECISION_HINT": "bf16" if in_bf16 else "f32",
+            "PERFORMANCE_HINT": "LATENCY",
+            "ENABLE_CPU_PINNING": "NO",  # or the encoder and this thread's stem are held to one core
+        }
+        return core.compile_model(self._taking_packed(model) if in_bf16 else model, DEVICE, settings)
 
-    def _features_and_greys(self, inputs: Values) -> tuple[NDArray[np.generic], Greys]:
+    def _taking_packed(self, encoder: Any) -> Any:
+        """An encoder that takes its features in bf16 (1, H, W, C), as it computes: see `pack_bf16`."""
+        steps = self._openvino.preprocess.PrePostProcessor(encoder)
+        steps.input(0).tensor().set_layout(self._openvino.Layout("NHWC")).set_element_type(self._openvino.Type.bf16)
+        steps.input(0).model().set_layout(self._openvino.Layout("NCHW"))
+        return steps.build()
+
+    def _features(self) -> Float32Array:
         lane = self._lanes[0]
         lane.encoder.wait()  # still busy where an interrupt came between its start and its end
-        lane.stem.infer(inputs, share_inputs=True)
-        return lane.features, {kind: lane.stem.get_tensor(kind).data.copy() for kind in self._kinds}
+        return lane.features
 
-    def _start_encoder(self, features: NDArray[np.generic]) -> "_Lane":
-        del features  # they are in its memory already
+    def _start_encoder(self) -> "_Lane":
         lane = self._lanes[0]
-        lane.encoder.start_async()
+        lane.start()
         self._lanes.reverse()
         return lane
 
@@ -77,13 +88,34 @@ class OpenVINOEngine(GraphEngine):
 
 
 class _Lane:
-    """A stem and an encoder that share the memory of the features: one lane's stem while the other's encoder runs."""
+    """An encoder and the memory of its features: one lane's features are made while the other's encoder runs."""
 
-    def __init__(self, compiled: Mapping[str, Any]) -> None:
-        self.stem, self.encoder = (compiled[graph].create_infer_request() for graph in (STEM, ENCODER))
-        features = self.stem.get_tensor("features")
-        self.encoder.set_tensor("features", features)
-        self.features: NDArray[np.generic] = features.data
+    def __init__(self, compiled: Any) -> None:
+        self.encoder = compiled.create_infer_request()
+        given = self.encoder.get_input_tensor().data[0]
+        self._packed: UInt16Array | None = None
+        if given.itemsize == 2:
+            self._packed = given.view(np.uint16)
+            height, width, num_features = given.shape
+            self.features: Float32Array = np.empty((num_features, height, width), dtype=np.float32)
+        else:
+            self.features = given
+
+    def start(self) -> None:
+        """Encode the features, without waiting for it."""
+        if self._packed is not None:
+            pack_bf16(self.features, self._packed)
+        self.encoder.start_async()
+
+
+def pack_bf16(features: Float32Array, packed: UInt16Array) -> None:
+    """Features (C, H, W) as bf16 (H, W, C): a fourth of the time that OpenVINO takes to convert them.
+
+    What is cut off is not rounded, which takes .3 % of a feature on average, as a little less contrast would.
+    """
+    halves = [feature.view(np.uint16).reshape(*feature.shape, 2) for feature in features]
+    places = [place for channel in range(len(halves)) for place in (2 * channel + UPPER_HALF, channel)]
+    cv2.mixChannels(halves, [packed], places)
 
 
 def _outputs(request: Any, graph: str) -> dict[str, Float32Array]:
