@@ -1,6 +1,7 @@
 """Weights, of whatever kind, to the engine that runs them."""
 
 import logging
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,9 @@ from convlstm.shipped import resolve_weights, shipped_graphs
 
 if TYPE_CHECKING:  # what runs exported graphs must not wait for torch
     from convlstm.models.checkpoint import Checkpoint
+
+GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
+"""Of NVIDIA, AMD, and Windows' Linux."""
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +39,7 @@ def open_engine(
     found: Checkpoint | ExportedModel
     if not isinstance(weights, str | Path):
         found = weights
-    elif weights == SHIPPED and _takes_graphs(engine, device):
+    elif weights == SHIPPED and _takes_graphs(engine, device, precision):
         found = load_exported(shipped_graphs())
     elif (path := resolve_weights(weights)).is_dir():
         found = load_exported(path)
@@ -63,15 +67,22 @@ def _open_exported(exported: ExportedModel, engine: EngineName, device: str, pre
     return kinds[engine](exported, precision=precision)
 
 
-def _takes_graphs(engine: EngineName, device: str) -> bool:
+def _takes_graphs(engine: EngineName, device: str, precision: DetectPrecision) -> bool:
     """Whether exported graphs would run on this device, in this engine or in the one that `auto` would take."""
     if engine != "auto":
         return engine != "torch"
-    if not (is_installed("openvino") or is_installed("onnx")):
+    if not is_installed("openvino") and (precision == "bf16-mixed" or not is_installed("onnx")):
         return False
+    if device == "cpu" or (device == "auto" and _is_without_gpu()):
+        return True
     from convlstm.inference.engines.torch import resolve_device
 
     return resolve_device(device).type == "cpu"
+
+
+def _is_without_gpu() -> bool:
+    """Whether torch, whose import takes seconds, need not be asked: on Linux no driver shows a device."""
+    return sys.platform == "linux" and not any(Path(device).exists() for device in GPU_DEVICES)
 
 
 def _open_checkpoint(checkpoint: "Checkpoint", engine: EngineName, device: str, precision: DetectPrecision) -> Engine:

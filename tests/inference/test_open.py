@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 
-from convlstm.config import EngineName, ModelConfig
+from convlstm.config import DetectPrecision, EngineName, ModelConfig
 from convlstm.errors import CheckpointError, ConfigError
 from convlstm.inference.engines.exported import GRAPHS, ExportedModel, load_exported, save_exported
 from convlstm.inference.engines.installed import is_installed
-from convlstm.inference.open import _fastest, open_engine
+from convlstm.inference.open import _fastest, _takes_graphs, open_engine
 from convlstm.models.checkpoint import Checkpoint, save_checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
 
@@ -59,6 +59,41 @@ def test_auto_takes_the_fastest(
 ) -> None:
     monkeypatch.setattr("convlstm.inference.open.is_installed", lambda purpose: purpose in installed)
     assert _fastest(precision) == wanted  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("installed", "engine", "device", "precision", "wanted"),
+    [
+        ({"openvino"}, "auto", "auto", "auto", True),
+        ({"openvino"}, "auto", "cpu", "bf16-mixed", True),
+        ({"onnx"}, "auto", "auto", "auto", True),
+        ({"onnx"}, "auto", "auto", "bf16-mixed", False),
+        ({"onnx"}, "onnx", "auto", "auto", True),
+        ({"openvino", "onnx"}, "torch", "cpu", "auto", False),
+        (set(), "auto", "auto", "auto", False),
+    ],
+)
+def test_shipped_weights_run_as_graphs(
+    monkeypatch: pytest.MonkeyPatch,
+    installed: set[str],
+    engine: EngineName,
+    device: str,
+    precision: DetectPrecision,
+    wanted: bool,
+) -> None:
+    monkeypatch.setattr("convlstm.inference.open.is_installed", lambda purpose: purpose in installed)
+    monkeypatch.setattr("convlstm.inference.open._is_without_gpu", lambda: True)
+    assert _takes_graphs(engine, device, precision) == wanted
+
+
+@pytest.mark.parametrize(("found", "wanted"), [("cpu", True), ("cuda", False)])
+def test_torch_is_asked_where_a_driver_shows_a_device(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, found: str, wanted: bool
+) -> None:
+    monkeypatch.setattr("convlstm.inference.open.is_installed", lambda purpose: True)
+    monkeypatch.setattr("convlstm.inference.open.GPU_DEVICES", (str(tmp_path),))
+    monkeypatch.setattr("convlstm.inference.engines.torch.resolve_device", lambda device: torch.device(found))
+    assert _takes_graphs("auto", "auto", "auto") == wanted
 
 
 def test_torch_runs_files_and_checkpoints(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
