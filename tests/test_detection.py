@@ -22,7 +22,6 @@ from convlstm.errors import CheckpointError, DataError
 from convlstm.inference.predictor import Predictor
 from convlstm.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
-from convlstm.shipped import shipped_weights
 from convlstm.sources.open import open_source
 from convlstm.types import Frame, Heatmap
 
@@ -480,12 +479,11 @@ def test_it_works_with_no_training_at_all_and_says_with_which_weights(
     folder = write_folder(tmp_path / "cam1", frames)
     config = DetectConfig(output=tmp_path / "results", device="cpu", stride=1)
     result = detect(folder, config=config)
-    shipped = load_checkpoint(shipped_weights())
+    shipped = Predictor(device="cpu").checkpoint
     assert f"weights: shipped ({shipped.digest[:12]})" in caplog.messages
     assert result.rows[0].windows == len(frames) - shipped.seq_length + 1
     caplog.clear()
     assert detect(folder, "shipped", config).num_skipped == 1
-    assert detect(folder, shipped_weights(), config).num_skipped == 1
     assert detect(folder, weights, config).num_skipped == 0
     assert f"weights: {weights} ({load_checkpoint(weights).digest[:12]})" in caplog.messages
 

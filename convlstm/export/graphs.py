@@ -1,8 +1,8 @@
-"""The network as four static ONNX graphs, written node by node: no tracing, and no torch in what runs them.
+"""The network as three static ONNX graphs, written node by node: no tracing, and no torch in what runs them.
 
-The features of one frame go through `encoder` and `gates`; `recurrence` is one step with the state as input and
-output, `head` the T steps of a window from the zero state. `inference/engines/graphs.py` shows how they are strung
-together, `inference/engines/stem.py` what makes features of frames.
+The features of one frame go through `encoder`; `recurrence` is one step with the state as input and output, `head` the
+T steps of a window from the zero state. `inference/engines/graphs.py` shows how they are strung together,
+`inference/engines/stem.py` what makes features of frames.
 Sizes are fixed: dynamic ones cost speed, and an exporter once fixed T in silence.
 
 Shapes: K output channels, D hidden channels, C features, H W pixels, GH GW cells. All names of inputs and outputs are
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convlstm.config import GraphFormat
-from convlstm.inference.engines.exported import ENCODER, GATES, HEAD, RECURRENCE, ExportedModel
+from convlstm.inference.engines.exported import ENCODER, HEAD, RECURRENCE, ExportedModel
 from convlstm.inference.engines.installed import require
 from convlstm.models.checkpoint import Checkpoint
 from convlstm.models.temporal_classifier import ENCODER_CHANNELS, HIDDEN_CHANNELS
@@ -129,7 +129,6 @@ def build_graphs(checkpoint: Checkpoint, scales: Scales | None = None) -> dict[s
     grid = (size[0] // CELL_SIZE, size[1] // CELL_SIZE)
     return {
         ENCODER: _encoder(weights, size, grid, scales),
-        GATES: _gates(weights, grid),
         RECURRENCE: _recurrence(weights, grid),
         HEAD: _head(weights, grid, checkpoint.seq_length),
     }
@@ -138,7 +137,7 @@ def build_graphs(checkpoint: Checkpoint, scales: Scales | None = None) -> dict[s
 def _encoder(
     weights: Mapping[str, Float32Array], size: tuple[int, int], grid: tuple[int, int], scales: Scales | None
 ) -> bytes:
-    """Features (1, C, H, W) to the encoded frame (1, 64, GH, GW)."""
+    """Features (1, C, H, W) to gates, `conv_x` of the encoded frame, (1, 4D, GH, GW)."""
     graph = GraphWriter(ENCODER)
     value = graph.input("features", (1, weights["encoder.0.weight"].shape[1], *size))
     for layer in range(len(ENCODER_CHANNELS)):
@@ -149,7 +148,8 @@ def _encoder(
             value = _quantised(graph, value, scales.activations[layer - 1])
             weight = _quantised_weight(graph, kernel)
         value = graph("Relu", graph.conv(value, weight, bias, stride=2))
-    graph.output("encoded", value, (1, ENCODER_CHANNELS[-1], *grid))
+    conv_x = (graph.constant(weights[f"temporal_layer.cell_list.0.conv_x.{kind}"]) for kind in ("weight", "bias"))
+    graph.output("gates", graph.conv(value, *conv_x), (1, 4 * HIDDEN_CHANNELS, *grid))
     return graph.model()
 
 
@@ -165,15 +165,6 @@ def _quantised_weight(graph: GraphWriter, kernel: Float32Array) -> str:
     rounded = np.rint(kernel / scale[:, None, None, None]).astype(np.int8)
     zero = graph.constant(np.zeros(len(kernel), dtype=np.int8))
     return graph("DequantizeLinear", graph.constant(rounded), graph.constant(scale), zero, axis=0)
-
-
-def _gates(weights: Mapping[str, Float32Array], grid: tuple[int, int]) -> bytes:
-    """The encoded frame to `conv_x` of it, (1, 4D, GH, GW): apart from the encoder, which may be in bf16 or int8."""
-    graph = GraphWriter(GATES)
-    encoded = graph.input("encoded", (1, ENCODER_CHANNELS[-1], *grid))
-    kernel, bias = (graph.constant(weights[f"temporal_layer.cell_list.0.conv_x.{kind}"]) for kind in ("weight", "bias"))
-    graph.output("gates", graph.conv(encoded, kernel, bias), (1, 4 * HIDDEN_CHANNELS, *grid))
-    return graph.model()
 
 
 def _recurrence(weights: Mapping[str, Float32Array], grid: tuple[int, int]) -> bytes:

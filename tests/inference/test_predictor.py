@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 
 from convlstm.config import Mode, ModelConfig
 from convlstm.errors import CheckpointError, DataError
+from convlstm.inference.engines.exported import load_exported
+from convlstm.inference.engines.installed import is_installed
 from convlstm.inference.engines.torch import TorchEngine
 from convlstm.inference.predictor import Predictor
 from convlstm.inference.stream import FRAMES_PER_CALL
 from convlstm.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
-from convlstm.shipped import shipped_weights
+from convlstm.shipped import shipped_graphs, shipped_weights
 from convlstm.sources.open import open_source
 from convlstm.types import Frame
 
@@ -124,7 +126,10 @@ def test_without_weights_those_that_come_with_the_package(monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     save_checkpoint(Path("shipped"), make_checkpoint(seq_length=3))
     shipped = load_checkpoint(shipped_weights()).digest
-    assert Predictor(device="cpu").checkpoint.digest == Predictor("shipped", device="cpu").checkpoint.digest == shipped
+    assert Predictor(device="cpu", engine="torch").checkpoint.digest == shipped
+    assert Predictor("shipped", device="cpu", engine="torch").checkpoint.digest == shipped
+    if is_installed("openvino") or is_installed("onnx"):
+        assert Predictor(device="cpu").checkpoint.digest == load_exported(shipped_graphs()).digest
     mine = load_checkpoint(Path("shipped")).digest
     for path in ("./shipped", Path("shipped")):
         assert Predictor(path, device="cpu").checkpoint.digest == mine != shipped

@@ -54,8 +54,8 @@ class Weights(Protocol):
 class Engine(Protocol):
     """Runs one network; holds nothing of any stream, so that many streams can share it.
 
-    `name` is torch, onnx or openvino, `precision` that of the encoder: 32-true or bf16-mixed. The ConvLSTM computes in
-    float32 always.
+    `name` is torch, onnx or openvino, `precision` that of the encoder: 32-true or bf16-mixed. The recurrence computes
+    in float32 always.
     """
 
     name: str

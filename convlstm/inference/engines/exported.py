@@ -23,7 +23,7 @@ METADATA = "metadata.json"
 LARGEST_METADATA = 1 << 20
 """Bytes; what is larger is not ours."""
 
-ENCODER, GATES, RECURRENCE, HEAD = GRAPHS = ("encoder", "gates", "recurrence", "head")
+ENCODER, RECURRENCE, HEAD = GRAPHS = ("encoder", "recurrence", "head")
 ENDINGS: Mapping[GraphFormat, tuple[str, ...]] = {"onnx": (".onnx",), "openvino": (".xml", ".bin")}
 
 

@@ -1,7 +1,7 @@
 r"""How exported graphs are strung together, whatever runs them: nothing here imports torch.
 
-    frame -> FrameStem -> features -> encoder -> encoded -> gates ---> head (T gates) -> logits
-               |                                               \-----> recurrence (1 gates, h, c) -> logits, h, c
+    frame -> FrameStem -> features -> encoder -> gates ---> head (T gates) -> logits
+               |                                    \-----> recurrence (1 gates, h, c) -> logits, h, c
                +--> greys, kept for the lags of later frames
 
 Shapes: N new frames, M frames whose gates are at hand, W windows of T frames, C features, D hidden channels, K output
@@ -18,13 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convlstm.errors import ConfigError
-from convlstm.inference.engines.exported import ENCODER, GATES, HEAD, RECURRENCE, ExportedModel
+from convlstm.inference.engines.exported import ENCODER, HEAD, RECURRENCE, ExportedModel
 from convlstm.inference.engines.stem import FrameStem, Greys
 from convlstm.types import Float32Array, UInt8Array
 
 OUTPUTS: Mapping[str, tuple[str, ...]] = {
-    ENCODER: ("encoded",),
-    GATES: ("gates",),
+    ENCODER: ("gates",),
     RECURRENCE: ("logits", "next_h", "next_c"),
     HEAD: ("logits",),
 }
@@ -35,7 +34,7 @@ Encoded = tuple[list[Float32Array], deque[Greys]]
 
 
 class GraphEngine(ABC):
-    """An `Engine` over four static graphs; its subclasses run one."""
+    """An `Engine` over three static graphs; its subclasses run one."""
 
     name: str
     precision: str
@@ -102,10 +101,10 @@ class GraphEngine(ABC):
             self._stem(frame, earlier, self._features())
             started = self._start_encoder()
             if before is not None:
-                yield self._run(GATES, self._finish_encoder(before))["gates"]
+                yield self._finish_encoder(before)["gates"]
             before = started
         if before is not None:
-            yield self._run(GATES, self._finish_encoder(before))["gates"]
+            yield self._finish_encoder(before)["gates"]
 
     def window_head(self, gates: Sequence[Float32Array], windows: NDArray[np.int64]) -> Float32Array:
         """As `Engine.window_head`."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from convlstm.config import DetectPrecision
 from convlstm.errors import CheckpointError, ConfigError
-from convlstm.inference.engines.exported import ENCODER, GATES, HEAD, RECURRENCE, ExportedModel
+from convlstm.inference.engines.exported import ENCODER, HEAD, RECURRENCE, ExportedModel
 from convlstm.inference.engines.graphs import OUTPUTS, GraphEngine, Values
 from convlstm.inference.engines.installed import require
 from convlstm.inference.engines.signal_stack import drop_signal_stack
@@ -34,8 +34,7 @@ class OpenVINOEngine(GraphEngine):
         self.precision = resolve_precision(exported, precision, has_bf16=self.has_bf16)
         self._openvino = openvino
         try:
-            others = (GATES, RECURRENCE, HEAD)
-            self._requests = {graph: self._compile(core, graph).create_infer_request() for graph in others}
+            self._requests = {graph: self._compile(core, graph).create_infer_request() for graph in (RECURRENCE, HEAD)}
             encoder = self._compile(core, ENCODER)
             self._lanes = [_Lane(encoder) for _ in range(2)]
         except RuntimeError as error:

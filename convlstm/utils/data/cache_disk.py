@@ -49,7 +49,7 @@ from convlstm.utils.data.sequences import LabelledSequence
 
 logger = logging.getLogger(__name__)
 
-FORMAT = 1
+FORMAT = 2
 """Raise it whenever the same files would give other arrays."""
 
 DEFAULT_FOLDER = ".convlstm_cache"
