@@ -32,13 +32,15 @@ test-faults: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.training
 
-SHIPPED := runs/shipped/exp/weights
+SHIPPED := runs/shipped/second/weights
 FOOTAGE ?=
 
 weights: .venv/.run
 	$(BIN)/convlstm data synthesize --config configs/shipped_data.yaml \
 		$(if $(FOOTAGE),--backgrounds $(FOOTAGE) --recordings $(FOOTAGE) --num_recordings 400)
 	$(BIN)/convlstm train --config configs/shipped.yaml
+	$(BIN)/convlstm train --config configs/shipped.yaml --name second --weights runs/shipped/exp/weights/best.pth \
+		--lr 0.002 --seed 1
 	$(BIN)/convlstm eval --data_root data/shipped --split val --weights $(SHIPPED)/best.pth --calibrate \
 		--save_weights $(SHIPPED)/calibrated.pth --output runs/shipped/eval
 	$(BIN)/convlstm export --weights $(SHIPPED)/calibrated.pth --target_size 640 640 --output $(SHIPPED)/shipped.safetensors

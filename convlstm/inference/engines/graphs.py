@@ -39,9 +39,9 @@ class GraphEngine(ABC):
     name: str
     precision: str
 
-    def __init__(self, exported: ExportedModel) -> None:
+    def __init__(self, exported: ExportedModel, *, amplify: float = 1.0) -> None:
         self.exported = exported
-        self._stem = FrameStem(exported.model, exported.target_size)
+        self._stem = FrameStem(exported.model, exported.target_size, amplify=amplify)
 
     @property
     def weights(self) -> ExportedModel:

@@ -22,11 +22,12 @@ Greys = tuple[Float32Array, ...]
 
 
 class FrameStem:
-    """Frames uint8 (H, W, 3) to features float32 (C, H, W); not for two threads at once."""
+    """Frames uint8 (H, W, 3) to features float32 (C, H, W), times `amplify`; not for two threads at once."""
 
-    def __init__(self, config: ModelConfig, size: tuple[int, int]) -> None:
+    def __init__(self, config: ModelConfig, size: tuple[int, int], *, amplify: float = 1.0) -> None:
         self._differences: Differences | None = config.differences if config.stem == "motion" else None
         self._lags = config.lags
+        self._amplify = amplify
         self._planes = [np.empty(size, dtype=np.uint8) for _ in range(3)]
         self._total, self._gain, self._offset = (np.empty(size, dtype=np.float32) for _ in range(3))
         self._num_around = _sum_around(np.ones((size[0] // NEIGHBOURHOOD, size[1] // NEIGHBOURHOOD), np.float32))
@@ -39,10 +40,10 @@ class FrameStem:
         cv2.split(frame, self._planes)
         if self._differences is None:
             for plane, feature in zip(self._planes, features, strict=True):
-                _scale(plane, 1 / 255, 0, feature)
+                _scale(plane, self._amplify / 255, 0, feature)
             return
         mean, deviation = cv2.meanStdDev(frame)
-        gain = 1 / (deviation + CONTRAST_FLOOR)
+        gain = self._amplify / (deviation + CONTRAST_FLOOR)
         for plane, feature, m, g in zip(self._planes, features, mean[:, 0], gain[:, 0], strict=False):
             _scale(plane, float(g), -float(m * g), feature)
         greys = self._greys(self._differences, features)
@@ -63,12 +64,13 @@ class FrameStem:
         return tuple(greys)
 
     def _take_out_local_light(self, total: Float32Array) -> Float32Array:
-        """As in models/stem.py, from three times the grey: only the floor knows of it."""
+        """As in models/stem.py, from three times the amplified grey: only the floor knows of it."""
         height, width = total.shape
         rows = total.reshape(height // NEIGHBOURHOOD, NEIGHBOURHOOD, width)
         mean = self._mean_around(rows.sum(axis=1))
         square = self._mean_around(np.einsum("rnx,rnx->rx", rows, rows))
-        scale = 1 / (np.sqrt(np.maximum(square - mean * mean, 0)) + 3 * LOCAL_FLOOR)
+        deviation = np.sqrt(np.maximum(square - mean * mean, 0))
+        scale = np.float32(self._amplify) / (deviation + np.float32(3 * LOCAL_FLOOR * self._amplify))
         for field, enlarged in ((scale, self._gain), (mean * scale, self._offset)):
             cv2.resize(field, (width, height), enlarged, interpolation=cv2.INTER_LINEAR)
         grey = cv2.multiply(total, self._gain)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from convlstm.config import Differences, ModelConfig
 from convlstm.inference.engines import stem
-from convlstm.inference.engines.openvino import pack_bf16
+from convlstm.inference.engines.openvino import LOST, pack_bf16
 from convlstm.inference.engines.stem import FrameStem, Greys
 from convlstm.models import stem as network
 from convlstm.models.temporal_classifier import TemporalClassifier
@@ -35,9 +35,9 @@ def clip_of(seed: int, num_frames: int, low: int, span: int) -> UInt8Array:
     return blotches.clip(0, 255).astype(np.uint8)
 
 
-def features_of(config: ModelConfig, frames: UInt8Array) -> tuple[Float32Array, deque[Greys]]:
+def features_of(config: ModelConfig, frames: UInt8Array, amplify: float = 1.0) -> tuple[Float32Array, deque[Greys]]:
     """Features (T, C, H, W), frame by frame, and the greys that are kept."""
-    in_opencv, earlier = FrameStem(config, SIZE), deque[Greys](maxlen=config.num_context)
+    in_opencv, earlier = FrameStem(config, SIZE, amplify=amplify), deque[Greys](maxlen=config.num_context)
     num_features = TemporalClassifier(config).state_dict()["encoder.0.weight"].shape[1]
     features = np.full((len(frames), num_features, *SIZE), np.nan, np.float32)
     for frame, out in zip(frames, features, strict=True):
@@ -71,6 +71,22 @@ def test_rgb_features_are_frames_in_the_unit_range() -> None:
     frames = clip_of(0, 3, 0, 255)
     found, _ = features_of(ModelConfig(stem="rgb"), frames)
     np.testing.assert_allclose(found, frames.transpose(0, 3, 1, 2) / 255, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("config", [ModelConfig(stem="rgb"), ModelConfig(stem="motion", differences="both")])
+def test_amplified_features_are_larger_by_that_factor_all_of_them(config: ModelConfig) -> None:
+    frames = clip_of(1, 5, 20, 150)
+    np.testing.assert_allclose(
+        features_of(config, frames, 1.5)[0], 1.5 * features_of(config, frames)[0], atol=2e-4, rtol=0
+    )
+
+
+def test_what_packing_cuts_off_is_what_is_said() -> None:
+    features = np.exp(np.random.RandomState(0).uniform(-5, 5, (1, *SIZE))).astype(np.float32)
+    packed = np.zeros((*SIZE, 1), dtype=np.uint16)
+    pack_bf16(features, packed)
+    found = torch.from_numpy(packed.view(np.int16)).view(torch.bfloat16).float().numpy().transpose(2, 0, 1)
+    assert (1 - found / features).mean() == pytest.approx(LOST, rel=0.05)
 
 
 @given(seed=st.integers(0, 99), num_features=st.integers(1, 9))
