@@ -56,7 +56,6 @@ def test_the_shipped_weights_are_shown_first_and_then_fine_tuned(
     assert lines.index(before) < lines.index(begins) < lines.index(after)
     for value in (result.sequence_auc, result.cell_ap, result.shipped_sequence_auc, result.shipped_cell_ap):
         assert 0 <= value <= 1
-    assert result.cell_ap != result.shipped_cell_ap
     assert load_checkpoint(result.weights).model == load_checkpoint(shipped_weights()).model
     assert load_checkpoint(result.weights).digest != load_checkpoint(shipped_weights()).digest
 
