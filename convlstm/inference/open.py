@@ -71,7 +71,7 @@ def _takes_graphs(engine: EngineName, device: str, precision: DetectPrecision) -
     """Whether exported graphs would run on this device, in this engine or in the one that `auto` would take."""
     if engine != "auto":
         return engine != "torch"
-    if not is_installed("openvino") and (precision == "bf16-mixed" or not is_installed("onnx")):
+    if _graph_engine(precision) is None:
         return False
     if device == "cpu" or (device == "auto" and _is_without_gpu()):
         return True
@@ -99,8 +99,11 @@ def _open_checkpoint(checkpoint: "Checkpoint", engine: EngineName, device: str, 
 
 def _fastest(precision: DetectPrecision) -> EngineName:
     """The first engine that is installed, with what building graphs takes."""
-    if not is_installed("export"):
-        return "torch"
+    return (_graph_engine(precision) if is_installed("export") else None) or "torch"
+
+
+def _graph_engine(precision: DetectPrecision) -> EngineName | None:
+    """The fastest that is installed of those that run graphs."""
     if is_installed("openvino"):
         return "openvino"
-    return "onnx" if is_installed("onnx") and precision != "bf16-mixed" else "torch"
+    return "onnx" if is_installed("onnx") and precision != "bf16-mixed" else None
