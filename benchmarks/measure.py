@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.plain_baseline import PlainTraining
 from benchmarks.training import Job
 from convlstm.benchmark.machine import best_device, describe_machine, seconds_of
-from convlstm.benchmark.plain import PlainNetwork, plain_network
+from convlstm.benchmark.plain import blank_network, plain_network
 from convlstm.config import TrainConfig
 from convlstm.models import stem
 from convlstm.models.temporal_classifier import TemporalClassifier
@@ -196,7 +196,7 @@ def window_flops(config: TrainConfig) -> int:
     """Forward and backward of one window through the plain network; counted from shapes, nothing is computed."""
     model = config.model_config()
     with torch.device("meta"):
-        network = PlainNetwork(model.lags if model.stem == "motion" else (), model.differences)
+        network = blank_network(model)
         clip = torch.empty(1, model.num_context + config.seq_length, 3, *config.target_size)
     with FlopCounterMode(display=False) as counter:
         network(clip).sum().backward()

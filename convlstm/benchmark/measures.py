@@ -238,8 +238,9 @@ def frame_gflop(network: PlainNetwork, size: tuple[int, int]) -> tuple[float, fl
     """What convolutions take to encode a frame, and for one step of the recurrence; counted from shapes."""
     first = network.encoder[0]
     assert isinstance(first, torch.nn.Conv2d)
-    blank = PlainNetwork(network.lags, network.differences, network.final_classifier.out_channels).to("meta")
-    features = torch.empty(1, first.in_channels, *size, device="meta")
+    num_outputs, downsample = network.final_classifier.out_channels, network.downsample
+    blank = PlainNetwork(network.lags, network.differences, num_outputs, downsample=downsample).to("meta")
+    features = torch.empty(1, first.in_channels, size[0] // downsample, size[1] // downsample, device="meta")
     with torch.inference_mode():
         with FlopCounterMode(display=False) as encode:
             gates = blank.conv_x(blank.encoder(features))

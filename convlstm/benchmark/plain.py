@@ -27,15 +27,24 @@ class PlainNetwork(nn.Module):
     Without `lags` the original network; with them the motion stem, computed for each clip, where P is the largest lag.
     """
 
-    def __init__(self, lags: Sequence[int] = (), differences: Differences = "frame", num_outputs: int = 1) -> None:
+    def __init__(
+        self,
+        lags: Sequence[int] = (),
+        differences: Differences = "frame",
+        num_outputs: int = 1,
+        *,
+        downsample: int = 1,
+    ) -> None:
         super().__init__()
+        self.downsample = downsample
         self.lags = tuple(lags)
         self.differences = differences
         num_differences = len(self.lags) * (2 if differences == "both" else 1)
         channels = (3 + num_differences, 16, 32, 64, 128, 64)
         layers: list[nn.Module] = []
         for i in range(5):
-            layers += [nn.Conv2d(channels[i], channels[i + 1], 3, stride=2, padding=1), nn.ReLU()]
+            stride = 2 if i else 2 // downsample
+            layers += [nn.Conv2d(channels[i], channels[i + 1], 3, stride=stride, padding=1), nn.ReLU()]
         self.encoder = nn.Sequential(*layers)
         self.conv_x = nn.Conv2d(64, 4 * HIDDEN, 3, padding=1)
         self.conv_h = nn.Conv2d(HIDDEN, 4 * HIDDEN, 3, padding=1, bias=False)
@@ -43,6 +52,9 @@ class PlainNetwork(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor:
         """As the class says."""
+        if self.downsample > 1:
+            means = F.avg_pool2d(clips.flatten(0, 1) * 255, self.downsample)
+            clips = (means + 0.51).floor().div(255).unflatten(0, clips.shape[:2])
         if self.lags:
             clips = self.motion_stem(clips)
         batch, length = clips.shape[:2]
@@ -67,7 +79,10 @@ class PlainNetwork(nn.Module):
         std = clips.std(dim=(3, 4), keepdim=True, unbiased=False)
         clips = (clips - mean) / (std + STD_FLOOR)
         grey = clips.mean(dim=2, keepdim=True)
-        kinds = {"frame": [grey], "local": [_without_local_light(grey)], "both": [grey, _without_local_light(grey)]}
+        kinds = {"frame": [grey]}
+        if self.differences != "frame":
+            local = _without_local_light(grey, NEIGHBOURHOOD // self.downsample)
+            kinds |= {"local": [local], "both": [grey, local]}
         context, end = max(self.lags), clips.shape[1]
         differences = [
             greys[:, context:] - greys[:, context - lag : end - lag]
@@ -77,11 +92,11 @@ class PlainNetwork(nn.Module):
         return torch.cat([clips[:, context:], *differences], dim=2)
 
 
-def _without_local_light(greys: Tensor) -> Tensor:
+def _without_local_light(greys: Tensor, neighbourhood: int) -> Tensor:
     """Greys (B, P+T, 1, H, W) minus the mean around each place, over the standard deviation there plus a floor."""
     planes = greys.flatten(0, 1)
     mean, square = (
-        F.avg_pool2d(F.avg_pool2d(values, NEIGHBOURHOOD), 3, stride=1, padding=1, count_include_pad=False)
+        F.avg_pool2d(F.avg_pool2d(values, neighbourhood), 3, stride=1, padding=1, count_include_pad=False)
         for values in (planes, planes.square())
     )
     scale = 1 / ((square - mean.square()).clamp(min=0).sqrt() + LOCAL_FLOOR)
@@ -92,10 +107,16 @@ def _without_local_light(greys: Tensor) -> Tensor:
     return (planes * gain - offset).view(greys.shape)
 
 
+def blank_network(config: ModelConfig) -> PlainNetwork:
+    """The plain network of a model, with weights of its own."""
+    num_outputs = 1 if len(config.classes) == 2 else len(config.classes)
+    lags = config.lags if config.stem == "motion" else ()
+    return PlainNetwork(lags, config.differences, num_outputs, downsample=config.downsample)
+
+
 def plain_network(config: ModelConfig, weights: Mapping[str, Tensor]) -> PlainNetwork:
     """The plain network of a model, with its weights, in PyTorch's default layout."""
-    num_outputs = 1 if len(config.classes) == 2 else len(config.classes)
-    network = PlainNetwork(config.lags if config.stem == "motion" else (), config.differences, num_outputs)
+    network = blank_network(config)
     names = {"conv_x": "temporal_layer.cell_list.0.conv_x", "conv_h": "temporal_layer.cell_list.0.conv_h"}
     state = {}
     for name in network.state_dict():

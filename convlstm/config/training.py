@@ -30,6 +30,10 @@ class ModelConfig:
         "frame", "What light is taken out before: that of the whole frame, local light, or both, side by side."
     )
 
+    downsample: int = setting(
+        1, "Pixels each way that become one before the stem: 1, or 2, which is faster; cells stay 32x32 pixels."
+    )
+
     def __post_init__(self) -> None:
         check(
             len(self.classes) >= 2 and len(set(self.classes)) == len(self.classes) and all(self.classes),
@@ -44,6 +48,7 @@ class ModelConfig:
             len(self.lags) > 0 and all(1 <= lag <= 256 for lag in self.lags) and len(set(self.lags)) == len(self.lags),
             f"lags must be different frame counts from 1 to 256, got {list(self.lags)}",
         )
+        check(self.downsample in (1, 2), f"downsample must be 1 or 2, got {self.downsample}")
 
     @property
     def num_context(self) -> int:
@@ -100,7 +105,7 @@ class TrainConfig(AugmentConfig, ModelConfig):
     mask_min_share: float = setting(0.02, "A cell with masks is dynamic where more than this share of it is.")
     val_ratio: float = setting(0.2, "Share of the groups kept for validation, where the manifest does not say.")
     weights: str | None = setting(
-        None, "First weights: shipped, or a weights file, with their stem, lags, differences; default: random."
+        None, "First weights: shipped, or a weights file, which bring their network along; default: random."
     )
     epochs: int = setting(10, "Passes over the training windows.")
     batch_size: int = setting(16, "Windows per step, over all processes together.")
@@ -153,4 +158,4 @@ class TrainConfig(AugmentConfig, ModelConfig):
 
     def model_config(self) -> ModelConfig:
         """The part that decides the network."""
-        return ModelConfig(classes=self.classes, stem=self.stem, lags=self.lags, differences=self.differences)
+        return ModelConfig(**{setting.name: getattr(self, setting.name) for setting in fields(ModelConfig)})

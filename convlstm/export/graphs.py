@@ -128,18 +128,20 @@ def build_graphs(checkpoint: Checkpoint, scales: Scales | None = None) -> dict[s
     size = checkpoint.target_size
     grid = (size[0] // CELL_SIZE, size[1] // CELL_SIZE)
     return {
-        ENCODER: _encoder(weights, size, grid, scales),
+        ENCODER: _encoder(weights, size, checkpoint.model.downsample, scales),
         RECURRENCE: _recurrence(weights, grid),
         HEAD: _head(weights, grid, checkpoint.seq_length),
     }
 
 
 def _encoder(
-    weights: Mapping[str, Float32Array], size: tuple[int, int], grid: tuple[int, int], scales: Scales | None
+    weights: Mapping[str, Float32Array], size: tuple[int, int], downsample: int, scales: Scales | None
 ) -> bytes:
-    """Features (1, C, H, W) to gates, `conv_x` of the encoded frame, (1, 4D, GH, GW)."""
+    """Features (1, C, H, W), H and W by `downsample`, to gates, `conv_x` of the encoded frame, (1, 4D, GH, GW)."""
     graph = GraphWriter(ENCODER)
-    value = graph.input("features", (1, weights["encoder.0.weight"].shape[1], *size))
+    grid = (size[0] // CELL_SIZE, size[1] // CELL_SIZE)
+    shape = (1, weights["encoder.0.weight"].shape[1], size[0] // downsample, size[1] // downsample)
+    value = graph.input("features", shape)
     for layer in range(len(ENCODER_CHANNELS)):
         kernel, bias = weights[f"encoder.{2 * layer}.weight"], graph.constant(weights[f"encoder.{2 * layer}.bias"])
         if scales is None or layer == 0:  # the first layer's inputs, colours and differences, differ too much
@@ -147,7 +149,7 @@ def _encoder(
         else:
             value = _quantised(graph, value, scales.activations[layer - 1])
             weight = _quantised_weight(graph, kernel)
-        value = graph("Relu", graph.conv(value, weight, bias, stride=2))
+        value = graph("Relu", graph.conv(value, weight, bias, stride=2 if layer else 2 // downsample))
     conv_x = (graph.constant(weights[f"temporal_layer.cell_list.0.conv_x.{kind}"]) for kind in ("weight", "bias"))
     graph.output("gates", graph.conv(value, *conv_x), (1, 4 * HIDDEN_CHANNELS, *grid))
     return graph.model()

@@ -10,7 +10,6 @@ import torch
 
 from convlstm.export.graphs import Scales
 from convlstm.models.checkpoint import Checkpoint
-from convlstm.models.stem import motion_features, rgb_features
 from convlstm.types import UInt8Array
 
 PERCENTILE = 99.99
@@ -30,10 +29,7 @@ def calibrate(checkpoint: Checkpoint, chunks: Iterable[UInt8Array]) -> Scales:
             pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)
             places = torch.arange(len(frames))
             lagged = (places[:, None] - torch.tensor(model.config.lags)).clamp(min=0)
-            if model.config.stem == "motion":
-                values, _ = motion_features(pixels, places, lagged, None, model.config.differences)
-            else:
-                values = rgb_features(pixels, places)
+            values, _ = model.features(pixels, places, lagged)
             for layer in range(len(highest)):
                 values = layers[2 * layer + 1](layers[2 * layer](values))
                 reached = np.percentile(values.numpy().reshape(len(frames), -1), PERCENTILE, axis=1).max()

@@ -1,5 +1,7 @@
 """What the encoder sees of a frame: `rgb` as it is, or `motion`, exposure taken out and differences added.
 
+Either may see a frame of half its size (`shrink`), which costs a quarter and averages noise away.
+
 Shapes: N frames, M encoded frames, E earlier frames, L lags, D kinds of grey that differences are taken of, H W pixels.
 """
 
@@ -27,6 +29,26 @@ def to_unit_range(frames: Tensor) -> Tensor:
     return frames.float() / 255 if frames.dtype == torch.uint8 else frames
 
 
+def shrink(frames: Tensor, factor: int) -> Tensor:
+    """Frames (N, 3, H, W) to means of `factor` x `factor` pixels, of the same type; factor 1 leaves them as they are.
+
+    Means are rounded to the 255 levels of uint8, half up as OpenCV does it, in floats in [0, 1] too.
+    """
+    if factor == 1:
+        return frames
+    is_float = frames.dtype != torch.uint8
+    shrunk = frames.new_empty((*frames.shape[:2], frames.shape[2] // factor, frames.shape[3] // factor))
+    with torch.autocast(frames.device.type, enabled=False):
+        for begin in range(0, len(frames), FRAMES_AT_ONCE):
+            chunk = frames[begin : begin + FRAMES_AT_ONCE]
+            planes = torch.empty(chunk.shape, device=frames.device).copy_(chunk)
+            if is_float:
+                planes *= 255
+            means = F.avg_pool2d(planes, factor).add_(0.51).floor_()  # quarters, as exact as floats are
+            shrunk[begin : begin + len(chunk)] = means / 255 if is_float else means
+    return shrunk
+
+
 def take_out_exposure(frames: Tensor) -> tuple[Tensor, Tensor]:
     """Frames (N, 3, H, W), uint8 or float in [0, 1], to normalised frames (N, 3, H, W) and their greys (N, H, W).
 
@@ -43,15 +65,16 @@ def take_out_exposure(frames: Tensor) -> tuple[Tensor, Tensor]:
         return normalised, (red + green + blue) / 3
 
 
-def take_out_local_light(greys: Tensor) -> Tensor:
+def take_out_local_light(greys: Tensor, neighbourhood: int = NEIGHBOURHOOD) -> Tensor:
     """Greys (N, H, W) minus the mean of their neighbourhood, over its standard deviation plus a floor; same shape.
 
     What a lamp or the shadow of a cloud does to a place is gone, as far as it does the same to the whole neighbourhood:
-    local contrast normalisation (Jarrett et al. 2009), with statistics on a coarse grid. H and W: multiples of 16.
+    local contrast normalisation (Jarrett et al. 2009), with statistics on a coarse grid. H and W: multiples of
+    `neighbourhood`.
     """
     with torch.autocast(greys.device.type, enabled=False):
         planes = greys.unsqueeze(1)
-        moments = torch.cat([F.avg_pool2d(planes, NEIGHBOURHOOD), F.avg_pool2d(planes.square(), NEIGHBOURHOOD)], dim=1)
+        moments = torch.cat([F.avg_pool2d(planes, neighbourhood), F.avg_pool2d(planes.square(), neighbourhood)], dim=1)
         moments = F.avg_pool2d(moments, 3, stride=1, padding=1, count_include_pad=False)
         mean, square = moments.unbind(1)
         scale = 1 / ((square - mean.square()).clamp(min=0).sqrt() + LOCAL_FLOOR)
@@ -71,6 +94,7 @@ def motion_features(
     lagged: Tensor,
     earlier_greys: Tensor | None = None,
     differences: Differences = "frame",
+    neighbourhood: int = NEIGHBOURHOOD,
 ) -> tuple[Tensor, Tensor]:
     """Frames (N, 3, H, W) to features (M, 3+D*L, H, W), channels last, and greys (E+N, D, H, W).
 
@@ -92,7 +116,7 @@ def motion_features(
         if differences != "local":
             new_greys[:, 0] = grey
         if differences != "frame":
-            new_greys[:, -1] = take_out_local_light(grey)
+            new_greys[:, -1] = take_out_local_light(grey, neighbourhood)
         rows = [row for row, place in enumerate(places) if begin <= place < begin + len(grey)]
         if rows:
             taken = normalised[_slice_of([places[row] - begin for row in rows])]

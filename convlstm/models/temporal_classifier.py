@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from convlstm.config import ModelConfig
 from convlstm.models.convlstm import ConvLSTM, ConvLSTMCell, State
-from convlstm.models.stem import motion_features, num_differences, rgb_features
+from convlstm.models.stem import NEIGHBOURHOOD, motion_features, num_differences, rgb_features, shrink
 from convlstm.types import CELL_SIZE
 
 ENCODER_CHANNELS = (16, 32, 64, 128, 64)
@@ -44,8 +44,10 @@ class TemporalClassifier(nn.Module):
         num_lags = len(self.config.lags) if self.config.stem == "motion" else 0
         num_inputs = 3 + num_differences(self.config.differences) * num_lags
         layers: list[nn.Module] = []
+        stride = 2 // self.config.downsample  # of the first layer; cells are 32x32 pixels either way
         for before, after in zip((num_inputs, *ENCODER_CHANNELS), ENCODER_CHANNELS, strict=False):
-            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(before, after, 3, stride=stride, padding=1), nn.ReLU()]
+            stride = 2
         self.encoder = Encoder(*layers)
         self.temporal_layer = ConvLSTM(ENCODER_CHANNELS[-1], HIDDEN_CHANNELS, 3)
         num_classes = len(self.config.classes)
@@ -104,18 +106,25 @@ class TemporalClassifier(nn.Module):
         """Frames as in `window_logits` to gates (M, 4D, GH, GW), for the recurrence, and the greys of the motion stem.
 
         Where a stream of frames is cut into calls, the greys (E, D, H, W) that came out of the last call go into the
-        next one; places in `encode` and `lagged` then begin with those E frames.
+        next one; places in `encode` and `lagged` then begin with those E frames. H and W of greys are by `downsample`.
         """
-        self._check_frames(frames)
-        greys = None
-        if self.config.stem == "motion":
-            features, greys = motion_features(frames, encode, lagged, earlier_greys, self.config.differences)
-        else:
-            features = rgb_features(frames, encode)
+        features, greys = self.features(frames, encode, lagged, earlier_greys)
         encoded = self.encoder(features)
         with self._full_precision(frames):
             gates: Tensor = self.cell.conv_x(encoded.float())
         return gates, greys
+
+    def features(
+        self, frames: Tensor, encode: Tensor, lagged: Tensor, earlier_greys: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """What the encoder takes of frames as in `encode_frames`, (M, C, H, W) by `downsample`, and the greys."""
+        self._check_frames(frames)
+        downsample = self.config.downsample
+        frames = shrink(frames, downsample)
+        if self.config.stem == "rgb":
+            return rgb_features(frames, encode), None
+        neighbourhood = NEIGHBOURHOOD // downsample
+        return motion_features(frames, encode, lagged, earlier_greys, self.config.differences, neighbourhood)
 
     def window_head(self, gates: Tensor, windows: Tensor) -> Tensor:
         """Gates (M, 4D, GH, GW) and windows int64 (B, T), places in them, to logits (B, K, GH, GW), in float32."""

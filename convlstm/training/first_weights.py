@@ -31,7 +31,7 @@ def with_network_of(config: TrainConfig, found: ModelConfig, given: Collection[s
     """`config` with the network of the weights that it names, which is `found`.
 
     A setting that differs from its default, or whose name is in `given`, is the user's: other classes stay, and get a
-    new head; another stem, other lags or differences cannot be had. Raises ConfigError for those, naming both values.
+    new head; another stem, other lags and so on cannot be had. Raises ConfigError for those, naming both values.
     """
     defaults, taken = TrainConfig(), dict[str, Any]()
     for name in (setting.name for setting in fields(ModelConfig)):
@@ -64,6 +64,8 @@ def begin_from(model: TemporalClassifier, checkpoint: Checkpoint, name: str) -> 
     network = f"stem {config.stem}"
     if config.stem == "motion":
         network += f", lags {_shown(config.lags)}, differences {config.differences}"
+    if config.downsample > 1:
+        network += f", downsample {config.downsample}"
     logger.info("first weights: %s (%s), %s", name, checkpoint.digest[:12], network)
 
 

@@ -20,14 +20,19 @@ NETWORKS: list[tuple[Stem, Differences, tuple[str, ...]]] = [
 ]
 
 
-def make_model(stem: Stem, differences: Differences, classes: tuple[str, ...]) -> TemporalClassifier:
+def make_model(
+    stem: Stem, differences: Differences, classes: tuple[str, ...], downsample: int = 1
+) -> TemporalClassifier:
     torch.manual_seed(0)
-    return TemporalClassifier(ModelConfig(stem=stem, differences=differences, classes=classes))
+    return TemporalClassifier(ModelConfig(stem=stem, differences=differences, classes=classes, downsample=downsample))
 
 
+@pytest.mark.parametrize("downsample", [1, 2])
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: "-".join(network[:2]))
-def test_the_plain_network_computes_what_ours_computes(network: tuple[Stem, Differences, tuple[str, ...]]) -> None:
-    model = make_model(*network)
+def test_the_plain_network_computes_what_ours_computes(
+    network: tuple[Stem, Differences, tuple[str, ...]], downsample: int
+) -> None:
+    model = make_model(*network, downsample)
     plain = plain_network(model.config, model.state_dict())
     clips = torch.rand(2, 7 + model.config.num_context, 3, 64, 96)
     torch.testing.assert_close(plain(clips), model(clips, model.config.num_context), atol=1e-5, rtol=1e-4)

@@ -26,11 +26,13 @@ SIZE = (64, 96)
 LAGS = (1, 3, 9)
 TOLERANCES = {"torch": 1e-5, "onnx": 1e-3, "openvino": 1e-3}
 ENGINES: list[EngineName] = ["torch", "onnx", "openvino"]
-NETWORKS: list[tuple[Stem, Differences, tuple[str, ...]]] = [
-    ("rgb", "frame", ("static", "dynamic")),
-    ("motion", "frame", ("static", "dynamic")),
-    ("motion", "local", ("static", "dynamic", "negative")),
-    ("motion", "both", ("calm", "smoke", "fire")),
+Network = tuple[Stem, Differences, tuple[str, ...], int]
+NETWORKS: list[Network] = [
+    ("rgb", "frame", ("static", "dynamic"), 1),
+    ("motion", "frame", ("static", "dynamic"), 1),
+    ("motion", "local", ("static", "dynamic", "negative"), 2),
+    ("motion", "both", ("calm", "smoke", "fire"), 1),
+    ("rgb", "frame", ("static", "dynamic"), 2),
 ]
 FEW = settings(max_examples=max(4, settings().max_examples // 10))  # each runs the network
 
@@ -44,10 +46,11 @@ def name(request: pytest.FixtureRequest) -> EngineName:
 
 
 @cache
-def make_checkpoint(stem: Stem, differences: Differences, classes: tuple[str, ...]) -> Checkpoint:
+def make_checkpoint(stem: Stem, differences: Differences, classes: tuple[str, ...], downsample: int) -> Checkpoint:
     """Random weights, large enough that heatmaps of different windows differ a lot."""
     torch.manual_seed(0)
-    model = TemporalClassifier(ModelConfig(classes=classes, stem=stem, lags=LAGS, differences=differences))
+    config = ModelConfig(classes=classes, stem=stem, lags=LAGS, differences=differences, downsample=downsample)
+    model = TemporalClassifier(config)
     with torch.no_grad():
         for layer in model.encoder:
             if isinstance(layer, torch.nn.Conv2d):
@@ -57,8 +60,11 @@ def make_checkpoint(stem: Stem, differences: Differences, classes: tuple[str, ..
 
 
 @cache
-def make_engine(name: EngineName, stem: Stem, differences: Differences, classes: tuple[str, ...]) -> Engine:
-    return open_engine(make_checkpoint(stem, differences, classes), engine=name, device="cpu", precision="32-true")
+def make_engine(
+    name: EngineName, stem: Stem, differences: Differences, classes: tuple[str, ...], downsample: int
+) -> Engine:
+    checkpoint = make_checkpoint(stem, differences, classes, downsample)
+    return open_engine(checkpoint, engine=name, device="cpu", precision="32-true")
 
 
 @cache
@@ -78,9 +84,11 @@ def plain(checkpoint: Checkpoint, indices: Sequence[int], seq_length: int) -> Fl
     return np.asarray(heatmap)
 
 
-@pytest.mark.parametrize("network", NETWORKS, ids=lambda network: "-".join((*network[:2], str(len(network[2])))))
+@pytest.mark.parametrize(
+    "network", NETWORKS, ids=lambda network: "-".join((*network[:2], str(len(network[2])), str(network[3])))
+)
 @pytest.mark.parametrize("mode", ["windowed", "stateful"])
-def test_heatmaps_equal_those_of_the_plain_network(name: EngineName, network: tuple, mode: Mode) -> None:  # type: ignore[type-arg]
+def test_heatmaps_equal_those_of_the_plain_network(name: EngineName, network: Network, mode: Mode) -> None:
     checkpoint, engine = make_checkpoint(*network), make_engine(name, *network)
     frames = [make_frame(index) for index in (*range(14), *range(20, 26))]  # with a gap
     stream = HeatmapStream(engine, stride=1, mode=mode)

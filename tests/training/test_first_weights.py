@@ -37,6 +37,7 @@ def test_what_is_not_set_comes_from_the_weights() -> None:
     [
         ("stem", "rgb", "stem is set to rgb, but a.pth was trained with motion: leave stem out, or take other weights"),
         ("lags", (1, 2), "lags is set to 1 2, but a.pth was trained with 2 5: leave lags out, or take other weights"),
+        ("downsample", 2, "downsample is set to 2, but a.pth was trained with 1: leave downsample out"),
         ("differences", "local", "differences is set to local, but a.pth was trained with both: leave differences out"),
     ],
 )
@@ -62,7 +63,9 @@ models = st.builds(
     stem=st.sampled_from(["rgb", "motion"]),
     lags=st.lists(st.integers(1, 12), min_size=1, max_size=3, unique=True).map(tuple),
     differences=st.sampled_from(["frame", "local", "both"]),
+    downsample=st.sampled_from([1, 2]),
 )
+NETWORK = ("stem", "lags", "differences", "downsample")
 
 
 @given(wanted=models, found=models)
@@ -71,11 +74,11 @@ def test_the_network_is_that_of_the_weights_or_refused(wanted: ModelConfig, foun
     try:
         taken = with_network_of(config, found)
     except ConfigError as error:
-        names = [name for name in ("stem", "lags", "differences") if str(error).startswith(f"{name} is set to ")]
+        names = [name for name in NETWORK if str(error).startswith(f"{name} is set to ")]
         assert len(names) == 1
         assert getattr(wanted, names[0]) not in (getattr(found, names[0]), getattr(TrainConfig(), names[0]))
         return
-    assert (taken.stem, taken.lags, taken.differences) == (found.stem, found.lags, found.differences)
+    assert all(getattr(taken, name) == getattr(found, name) for name in NETWORK)
     assert taken.classes in (found.classes, wanted.classes)
     assert taken.classes == wanted.classes or wanted.classes == TrainConfig().classes
     assert with_network_of(taken, found) == taken

@@ -1,6 +1,6 @@
 """What the encoder sees of a frame, as models/stem.py, but by OpenCV, frame by frame: on a CPU several times as fast.
 
-Shapes: C features, H W pixels.
+Shapes: C features, H W pixels, both sides divided by `downsample`.
 """
 
 from collections import deque
@@ -22,21 +22,30 @@ Greys = tuple[Float32Array, ...]
 
 
 class FrameStem:
-    """Frames uint8 (H, W, 3) to features float32 (C, H, W), times `amplify`; not for two threads at once."""
+    """Frames uint8 of `frame_size` to features float32 (C, H, W), times `amplify`; not for two threads at once."""
 
-    def __init__(self, config: ModelConfig, size: tuple[int, int], *, amplify: float = 1.0) -> None:
+    def __init__(self, config: ModelConfig, frame_size: tuple[int, int], *, amplify: float = 1.0) -> None:
+        self._shrunk: UInt8Array | None = None
+        size = (frame_size[0] // config.downsample, frame_size[1] // config.downsample)
+        if size != frame_size:
+            self._shrunk = np.empty((*size, 3), dtype=np.uint8)
+        self._neighbourhood = NEIGHBOURHOOD // config.downsample
         self._differences: Differences | None = config.differences if config.stem == "motion" else None
         self._lags = config.lags
         self._amplify = amplify
         self._planes = [np.empty(size, dtype=np.uint8) for _ in range(3)]
         self._total, self._gain, self._offset = (np.empty(size, dtype=np.float32) for _ in range(3))
-        self._num_around = _sum_around(np.ones((size[0] // NEIGHBOURHOOD, size[1] // NEIGHBOURHOOD), np.float32))
+        num_blocks = (size[0] // self._neighbourhood, size[1] // self._neighbourhood)
+        self._num_around = _sum_around(np.ones(num_blocks, np.float32))
 
     def __call__(self, frame: UInt8Array, earlier: deque[Greys], features: Float32Array) -> None:
         """Write the features of a frame, and append its greys to those of `earlier` frames, the latest last.
 
         Lags that reach too far end at the first of them, or at the frame itself.
         """
+        if self._shrunk is not None:
+            cv2.resize(frame, self._shrunk.shape[1::-1], self._shrunk, interpolation=cv2.INTER_AREA)
+            frame = self._shrunk
         cv2.split(frame, self._planes)
         if self._differences is None:
             for plane, feature in zip(self._planes, features, strict=True):
@@ -66,7 +75,7 @@ class FrameStem:
     def _take_out_local_light(self, total: Float32Array) -> Float32Array:
         """As in models/stem.py, from three times the amplified grey: only the floor knows of it."""
         height, width = total.shape
-        rows = total.reshape(height // NEIGHBOURHOOD, NEIGHBOURHOOD, width)
+        rows = total.reshape(height // self._neighbourhood, self._neighbourhood, width)
         mean = self._mean_around(rows.sum(axis=1))
         square = self._mean_around(np.einsum("rnx,rnx->rx", rows, rows))
         deviation = np.sqrt(np.maximum(square - mean * mean, 0))
@@ -77,9 +86,10 @@ class FrameStem:
         return np.asarray(cv2.subtract(grey, self._offset, grey), dtype=np.float32)
 
     def _mean_around(self, column_sums: Float32Array) -> Float32Array:
-        """Sums (H / 16, W) to means over blocks of 16 x 16 and the eight around them, (H / 16, W / 16)."""
+        """Sums of columns (H / 16, W) to means over blocks of 16 x 16 and the eight around them, (H / 16, W / 16)."""
+        side = self._neighbourhood
         num_rows, width = column_sums.shape
-        blocks = column_sums.reshape(num_rows, width // NEIGHBOURHOOD, NEIGHBOURHOOD).mean(axis=2) / NEIGHBOURHOOD
+        blocks = column_sums.reshape(num_rows, width // side, side).mean(axis=2) / side
         return np.asarray(_sum_around(blocks) / self._num_around, dtype=np.float32)
 
 

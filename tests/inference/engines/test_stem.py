@@ -39,7 +39,8 @@ def features_of(config: ModelConfig, frames: UInt8Array, amplify: float = 1.0) -
     """Features (T, C, H, W), frame by frame, and the greys that are kept."""
     in_opencv, earlier = FrameStem(config, SIZE, amplify=amplify), deque[Greys](maxlen=config.num_context)
     num_features = TemporalClassifier(config).state_dict()["encoder.0.weight"].shape[1]
-    features = np.full((len(frames), num_features, *SIZE), np.nan, np.float32)
+    size = (SIZE[0] // config.downsample, SIZE[1] // config.downsample)
+    features = np.full((len(frames), num_features, *size), np.nan, np.float32)
     for frame, out in zip(frames, features, strict=True):
         in_opencv(frame, earlier, out)
     return features, earlier
@@ -51,20 +52,30 @@ def features_of(config: ModelConfig, frames: UInt8Array, amplify: float = 1.0) -
     span=st.integers(0, 255),
     lags=st.sets(st.integers(1, 6), min_size=1, max_size=3).map(lambda lags: tuple(sorted(lags))),
     differences=st.sampled_from(get_args(Differences)),
+    downsample=st.sampled_from([1, 2]),
 )
 @settings(max_examples=40)
 def test_motion_features_equal_those_of_the_network(
-    seed: int, low: int, span: int, lags: tuple[int, ...], differences: Differences
+    seed: int, low: int, span: int, lags: tuple[int, ...], differences: Differences, downsample: int
 ) -> None:
     frames = clip_of(seed, 8, low, span)
-    config = ModelConfig(stem="motion", lags=lags, differences=differences)
+    config = ModelConfig(stem="motion", lags=lags, differences=differences, downsample=downsample)
     found, earlier = features_of(config, frames)
     lagged = torch.tensor([[max(0, index - lag) for lag in lags] for index in range(8)])
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)
-    wanted, greys = network.motion_features(pixels, torch.arange(8), lagged, differences=differences)
+    wanted, greys = TemporalClassifier(config).features(pixels, torch.arange(8), lagged)
+    assert greys is not None
     np.testing.assert_allclose(found, wanted.numpy(), atol=2e-4, rtol=0)
     assert len(earlier) == max(lags) and len(earlier[-1]) == network.num_differences(differences)
     np.testing.assert_allclose(np.stack(earlier[-1]), greys[-1].numpy(), atol=2e-4, rtol=0)
+
+
+def test_shrunk_frames_are_exactly_those_of_the_network() -> None:
+    frames = np.random.RandomState(3).randint(0, 256, (3, *SIZE, 3)).astype(np.uint8)
+    found, _ = features_of(ModelConfig(stem="rgb", downsample=2), frames)
+    for pixels in (torch.from_numpy(frames), torch.from_numpy(frames) / 255):
+        shrunk = network.to_unit_range(network.shrink(pixels.permute(0, 3, 1, 2), 2))
+        np.testing.assert_allclose(found, shrunk.numpy(), atol=1e-6, rtol=0)
 
 
 def test_rgb_features_are_frames_in_the_unit_range() -> None:
