@@ -15,8 +15,8 @@ from convlstm.errors import DataError
 from convlstm.types import Float32Array, UInt8Array
 
 
-def resize_frame(pixels: UInt8Array, size: tuple[int, int]) -> UInt8Array:
-    """Stretch an RGB image (H, W, 3) to `size` = (height, width), by linear interpolation.
+def resize_frame(pixels: UInt8Array, size: tuple[int, int], downsample: int = 1) -> UInt8Array:
+    """Stretch an RGB image (H, W, 3) to `size` = (height, width), by linear interpolation, and shrink it from there.
 
     No pass shrinks a side to less than its half, so that every pixel counts: nearly averages over areas, in a third to
     a sixth of the time that cv2.INTER_AREA takes.
@@ -27,7 +27,15 @@ def resize_frame(pixels: UInt8Array, size: tuple[int, int]) -> UInt8Array:
         doublings += 1
     for doubling in range(doublings, 0, -1):
         pixels = _stretch(pixels, (min(height, size[0] << doubling), min(width, size[1] << doubling)))
-    return _stretch(pixels, size)
+    return shrink_frame(_stretch(pixels, size), downsample)
+
+
+def shrink_frame(pixels: UInt8Array, downsample: int) -> UInt8Array:
+    """Means over `downsample` x `downsample` pixels, 1 or 2 each way, rounded half up; (H, W, 3)."""
+    if downsample == 1:
+        return pixels
+    size = pixels.shape[1] // downsample, pixels.shape[0] // downsample
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
 def _stretch(pixels: UInt8Array, size: tuple[int, int]) -> UInt8Array:

@@ -156,6 +156,11 @@ class TrainConfig(AugmentConfig, ModelConfig):
             f'name must be a plain folder name, got "{self.name}": put the path into project',
         )
 
+    @property
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the frames that training loads: what the network sees of `target_size`."""
+        return self.target_size[0] // self.downsample, self.target_size[1] // self.downsample
+
     def model_config(self) -> ModelConfig:
         """The part that decides the network."""
         return ModelConfig(**{setting.name: getattr(self, setting.name) for setting in fields(ModelConfig)})

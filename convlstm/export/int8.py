@@ -26,7 +26,7 @@ def calibrate(checkpoint: Checkpoint, chunks: Iterable[UInt8Array]) -> Scales:
     highest = np.full(len(layers) // 2 - 1, 1e-6)
     with torch.inference_mode():
         for frames in chunks:
-            pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)
+            pixels = model.shrink(torch.from_numpy(frames).permute(0, 3, 1, 2))
             places = torch.arange(len(frames))
             lagged = (places[:, None] - torch.tensor(model.config.lags)).clamp(min=0)
             values, _ = model.features(pixels, places, lagged)

@@ -84,18 +84,28 @@ class TemporalClassifier(nn.Module):
         """As `forward`, before sigmoid or softmax: what losses use."""
         self._check_clips(clips, num_context)
         batch, num_frames = clips.shape[:2]
+        frames = self.shrink(clips.flatten(0, 1))
         starts = num_frames * torch.arange(batch)[:, None]  # (B, 1)
         window = torch.arange(num_context, num_frames)
         lags = torch.tensor(self.config.lags if self.config.stem == "motion" else [], dtype=torch.int64)
         lagged = starts[:, :, None] + (window[:, None] - lags).clamp(min=0)  # (B, T, L)
         windows = torch.arange(batch * len(window)).unflatten(0, (batch, len(window)))
-        return self.window_logits(clips.flatten(0, 1), (starts + window).flatten(), lagged.flatten(0, 1), windows)
+        return self.window_logits(frames, (starts + window).flatten(), lagged.flatten(0, 1), windows)
+
+    def shrink(self, frames: Tensor) -> Tensor:
+        """Whole frames (N, 3, H, W), uint8 or float in [0, 1], to what the network sees, sides by `downsample`.
+
+        Raises ValueError for sizes that are no multiples of 32.
+        """
+        self._check_frames(frames)
+        return shrink(frames, self.config.downsample)
 
     def window_logits(self, frames: Tensor, encode: Tensor, lagged: Tensor, windows: Tensor) -> Tensor:
         """Logits (B, K, GH, GW) of windows that may share frames; each frame is encoded once.
 
-        `frames` (N, 3, H, W), uint8 or float in [0, 1]; `encode` int64 (M,) places in `frames` of those that windows
-        hold; `lagged` int64 (M, L) those that their lags reach back to; `windows` int64 (B, T) places in `encode`.
+        `frames` (N, 3, H, W), uint8 or float in [0, 1], as `shrink` gives them; `encode` int64 (M,) places in `frames`
+        of those that windows hold; `lagged` int64 (M, L) those that their lags reach back to; `windows` int64 (B, T)
+        places in `encode`.
         """
         gates, _ = self.encode_frames(frames, encode, lagged)
         return self.window_head(gates, windows)
@@ -106,7 +116,7 @@ class TemporalClassifier(nn.Module):
         """Frames as in `window_logits` to gates (M, 4D, GH, GW), for the recurrence, and the greys of the motion stem.
 
         Where a stream of frames is cut into calls, the greys (E, D, H, W) that came out of the last call go into the
-        next one; places in `encode` and `lagged` then begin with those E frames. H and W of greys are by `downsample`.
+        next one; places in `encode` and `lagged` then begin with those E frames.
         """
         features, greys = self.features(frames, encode, lagged, earlier_greys)
         encoded = self.encoder(features)
@@ -117,13 +127,10 @@ class TemporalClassifier(nn.Module):
     def features(
         self, frames: Tensor, encode: Tensor, lagged: Tensor, earlier_greys: Tensor | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """What the encoder takes of frames as in `encode_frames`, (M, C, H, W) by `downsample`, and the greys."""
-        self._check_frames(frames)
-        downsample = self.config.downsample
-        frames = shrink(frames, downsample)
+        """What the encoder takes of frames as in `encode_frames`, (M, C, H, W), and the greys."""
         if self.config.stem == "rgb":
             return rgb_features(frames, encode), None
-        neighbourhood = NEIGHBOURHOOD // downsample
+        neighbourhood = NEIGHBOURHOOD // self.config.downsample
         return motion_features(frames, encode, lagged, earlier_greys, self.config.differences, neighbourhood)
 
     def window_head(self, gates: Tensor, windows: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from itertools import product
 import cv2
 import numpy as np
 
+from convlstm.clips import shrink_frame
 from convlstm.config import Differences, ModelConfig
 from convlstm.types import Float32Array, UInt8Array
 
@@ -25,10 +26,8 @@ class FrameStem:
     """Frames uint8 of `frame_size` to features float32 (C, H, W), times `amplify`; not for two threads at once."""
 
     def __init__(self, config: ModelConfig, frame_size: tuple[int, int], *, amplify: float = 1.0) -> None:
-        self._shrunk: UInt8Array | None = None
+        self._downsample = config.downsample
         size = (frame_size[0] // config.downsample, frame_size[1] // config.downsample)
-        if size != frame_size:
-            self._shrunk = np.empty((*size, 3), dtype=np.uint8)
         self._neighbourhood = NEIGHBOURHOOD // config.downsample
         self._differences: Differences | None = config.differences if config.stem == "motion" else None
         self._lags = config.lags
@@ -43,9 +42,7 @@ class FrameStem:
 
         Lags that reach too far end at the first of them, or at the frame itself.
         """
-        if self._shrunk is not None:
-            cv2.resize(frame, self._shrunk.shape[1::-1], self._shrunk, interpolation=cv2.INTER_AREA)
-            frame = self._shrunk
+        frame = shrink_frame(frame, self._downsample)
         cv2.split(frame, self._planes)
         if self._differences is None:
             for plane, feature in zip(self._planes, features, strict=True):

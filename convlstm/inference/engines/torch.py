@@ -54,6 +54,7 @@ class TorchEngine:
         frames = parts[0][0] if len(parts) == 1 else np.concatenate([frames for frames, _ in parts])
         pixels = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2)  # (N, 3, H, W)
         with torch.inference_mode(), self._autocast():
+            pixels = self.model.shrink(pixels)
             gates, greys = self.model.encode_frames(pixels, encode, lagged, torch.cat(contexts) if contexts else None)
         # Copies, since views would keep the whole call's memory.
         each = iter([frame.clone() for frame in gates.split(1)])

@@ -20,7 +20,7 @@ of it: what does not move must not begin to.
 Geometry comes first, masks follow it; then light, colour, blur, noise and compression, in this order. Black pixels,
 which stand for "masked out", stay as they are: nothing but geometry touches them, and the darkest others little.
 
-Shapes: N frames, S stretches, H W pixels, MH = H / 8, MW = W / 8 blocks of the mask.
+Shapes: N frames, S stretches, H W pixels, MH MW blocks of the mask: of 8x8 pixels, or 4x4 where frames are shrunk.
 """
 
 import math
@@ -117,7 +117,7 @@ class Augmentation:
             changes = draw_changes(self.config, seed, stop - start, (frames.shape[1], frames.shape[2]))
             changes = _possible(changes, batch.shares[stretch], batch.unreadable[stretch])
             frames[stretch] = apply_look(_place_frames(batch.frames[stretch], changes), changes.look)
-            shares[stretch] = _place_shares(batch.shares[stretch], changes)
+            shares[stretch] = _place_shares(batch.shares[stretch], changes, frames.shape[1] // shares.shape[1])
             shown[stretch] = start + changes.shown
         shown = shown.to(batch.encode.device)
         return replace(batch, frames=frames, shares=shares, encode=shown[batch.encode], lagged=shown[batch.lagged])
@@ -207,10 +207,10 @@ def _place_frames(frames: Tensor, changes: Changes) -> Tensor:
     return frames.flip(changes.flipped_dims) if changes.flipped_dims else frames
 
 
-def _place_shares(shares: Tensor, changes: Changes) -> Tensor:
+def _place_shares(shares: Tensor, changes: Changes, block: int) -> Tensor:
     """Shares float16 (N, MH, MW), cropped and flipped."""
     if changes.box is not None:
-        shares = crop_shares(shares, changes.box)
+        shares = crop_shares(shares, changes.box, block)
     return shares.flip(changes.flipped_dims) if changes.flipped_dims else shares
 
 
@@ -225,20 +225,20 @@ def crop_frames(frames: Tensor, box: Box) -> Tensor:
     return enlarged
 
 
-def crop_shares(shares: Tensor, box: Box) -> Tensor:
-    """Shares of dynamic pixels float16 (N, MH, MW) of the part `box`, enlarged; none may be NaN.
+def crop_shares(shares: Tensor, box: Box, block: int = MASK_BLOCK) -> Tensor:
+    """Shares of dynamic pixels float16 (N, MH, MW), per block of that side, of the part `box`, enlarged; none NaN.
 
     A new block's share is the mean of the old ones that it covers, each by the area, as if its dynamic pixels were
     spread evenly: exactly 0 where none of them has any.
     """
-    rows = _overlaps(box.top, box.height, shares.shape[1]).to(shares.device)
-    columns = _overlaps(box.left, box.width, shares.shape[2]).to(shares.device)
+    rows = _overlaps(box.top, box.height, shares.shape[1], block).to(shares.device)
+    columns = _overlaps(box.left, box.width, shares.shape[2], block).to(shares.device)
     return (rows @ shares.float() @ columns.T).to(shares.dtype)
 
 
-def _overlaps(start: int, length: int, num_blocks: int) -> Tensor:
+def _overlaps(start: int, length: int, num_blocks: int, block: int) -> Tensor:
     """float32 (new blocks, old blocks): how much of each new block each old one covers; rows have the sum 1."""
     new = start + length / num_blocks * torch.arange(num_blocks + 1, dtype=torch.float64)
-    old = MASK_BLOCK * torch.arange(num_blocks + 1, dtype=torch.float64)
+    old = block * torch.arange(num_blocks + 1, dtype=torch.float64)
     covered = torch.minimum(new[1:, None], old[1:]) - torch.maximum(new[:-1, None], old[:-1])
     return (covered.clamp(min=0) / (length / num_blocks)).float()

@@ -1,7 +1,7 @@
 """What the loader gives: frames, each of them once, and which windows they make.
 
-Shapes: N frames, M encoded frames, L lags, B windows, T frames per window, S stretches, H W pixels, GH GW cells,
-MH = H / 8, MW = W / 8 blocks of the mask.
+Shapes: N frames, M encoded frames, L lags, B windows, T frames per window, S stretches, H W pixels of the frame as the
+network sees it, GH GW cells, MH MW blocks of the mask: target_size / 8.
 
     stretch 0            context       window 0
     frames   0 1 2 3     [ ] [ ] [x] [x] [x] [x] [x] ...     only [x] goes through the encoder
@@ -93,7 +93,7 @@ def blank_batch(config: TrainConfig, device: torch.device) -> Batch:
     length, (height, width) = config.seq_length, config.target_size
     num_lags = len(config.lags) if config.stem == "motion" else 0
     return Batch(
-        frames=torch.zeros((length, height, width, 3), dtype=torch.uint8, device=device),
+        frames=torch.zeros((length, *config.frame_size, 3), dtype=torch.uint8, device=device),
         shares=torch.zeros((length, height // MASK_BLOCK, width // MASK_BLOCK), dtype=torch.float16, device=device),
         unreadable=torch.zeros(length, dtype=torch.bool),
         encode=torch.arange(length, device=device),

@@ -35,18 +35,19 @@ def open_store(sequences: Sequence[LabelledSequence], config: TrainConfig) -> Fr
     Raises ConfigError where memory or disk do not suffice, or `cache_dir` cannot be written.
     """
     if config.cache == "ram":
-        return MemoryCache(sequences, config.target_size)
+        return MemoryCache(sequences, config.target_size, config.downsample)
     if config.cache == "disk":
         return DiskCache(sequences, config)
-    return FrameDecoder(sequences, config.target_size)
+    return FrameDecoder(sequences, config.target_size, config.downsample)
 
 
 class MemoryCache:
     """Keeps everything in memory, which loader processes share when they are forked after filling."""
 
-    def __init__(self, sequences: Sequence[LabelledSequence], size: tuple[int, int]) -> None:
-        _check_memory(sum(needed_bytes(sequence, size) for sequence in sequences))
+    def __init__(self, sequences: Sequence[LabelledSequence], size: tuple[int, int], downsample: int = 1) -> None:
+        _check_memory(sum(needed_bytes(sequence, size, downsample) for sequence in sequences))
         self._size = size
+        self._downsample = downsample
         self._runs = [sequence.source.runs for sequence in sequences]
         with Progress("caching", sum(map(count_frames, sequences)), "frames") as progress:
             self._kept = in_threads(self._decode, sequences, progress)
@@ -64,11 +65,11 @@ class MemoryCache:
         self, sequence: LabelledSequence, advance: Callable[[], None]
     ) -> tuple[UInt8Array, Float16Array | None, dict[int, str]]:
         num_frames = count_frames(sequence)
-        frames = np.empty(frames_shape(num_frames, self._size), FRAME_TYPE)
+        frames = np.empty(frames_shape(num_frames, self._size, self._downsample), FRAME_TYPE)
         shares = None
         if sequence.masks is not None:
             shares = np.empty(shares_shape(num_frames, self._size), SHARE_TYPE)
-        return frames, shares, fill(sequence, self._size, frames, shares, advance)
+        return frames, shares, fill(sequence, self._size, frames, shares, advance, self._downsample)
 
 
 def _check_memory(num_bytes: int) -> None:

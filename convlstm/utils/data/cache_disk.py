@@ -90,7 +90,7 @@ class DiskCache:
 
     def __init__(self, sequences: Sequence[LabelledSequence], config: TrainConfig) -> None:
         self.folder = (config.cache_dir or config.data_root / DEFAULT_FOLDER).absolute()
-        self.size = config.target_size
+        self.size, self.downsample = config.target_size, config.downsample
         found = self._look(sequences, config)
         if not all(entry for _, entry in found):
             try:
@@ -128,13 +128,13 @@ class DiskCache:
         def look(sequence: LabelledSequence, advance: Callable[[], None]) -> tuple[_Plan, _Entry | None]:
             plan = _plan(sequence, config)
             advance()
-            return plan, _load(self.folder, plan, self.size)
+            return plan, _load(self.folder, plan, self.size, self.downsample)
 
         with Progress("looking into the cache", len(sequences), "sequences") as progress:
             return in_threads(look, sequences, progress)
 
     def _load_new(self, plan: _Plan) -> _Entry:
-        entry = _load(self.folder, plan, self.size)
+        entry = _load(self.folder, plan, self.size, self.downsample)
         if entry is None:
             raise DataError(f"{self.folder / plan.name}: written, but not found again: set cache_dir to another disk")
         return entry
@@ -142,15 +142,16 @@ class DiskCache:
     def _build(self, plans: Sequence[_Plan]) -> None:
         distinct = list({plan.name: plan for plan in plans}.values())
         sequences = [plan.sequence for plan in distinct]
-        _check_space(self.folder, sum(needed_bytes(sequence, self.size) for sequence in sequences))
+        _check_space(self.folder, sum(needed_bytes(sequence, self.size, self.downsample) for sequence in sequences))
         with Progress("caching", sum(map(count_frames, sequences)), "frames") as progress:
-            in_threads(partial(_build_entry, self.folder, self.size), distinct, progress)
+            in_threads(partial(_build_entry, self.folder, self.size, self.downsample), distinct, progress)
 
 
 def _plan(sequence: LabelledSequence, config: TrainConfig) -> _Plan:
     path = (config.data_root / sequence.row.folder_name).absolute()
-    name = _digest([str(path), config.target_size])[:24]
-    key = _digest([FORMAT, config.target_size, *_files(sequence, path)])
+    shape = config.target_size if config.downsample == 1 else (*config.target_size, config.downsample)
+    name = _digest([str(path), shape])[:24]
+    key = _digest([FORMAT, shape, *_files(sequence, path)])
     return _Plan(sequence, name, key)
 
 
@@ -187,7 +188,7 @@ def _digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
-def _load(folder: Path, plan: _Plan, size: tuple[int, int]) -> _Entry | None:
+def _load(folder: Path, plan: _Plan, size: tuple[int, int], downsample: int) -> _Entry | None:
     """The entry; None where it is missing, outdated, incomplete or damaged."""
     num_frames = count_frames(plan.sequence)
     shares = None
@@ -196,7 +197,8 @@ def _load(folder: Path, plan: _Plan, size: tuple[int, int]) -> _Entry | None:
         if (index["key"], index["runs"]) != (plan.key, plan.runs):
             return None
         unreadable = {int(frame): str(reason) for frame, reason in index["unreadable"].items()}
-        frames = check_array(folder / plan.name / FRAMES, frames_shape(num_frames, size), FRAME_TYPE)
+        shape = frames_shape(num_frames, size, downsample)
+        frames = check_array(folder / plan.name / FRAMES, shape, FRAME_TYPE)
         if plan.sequence.masks is not None:
             shares = check_array(folder / plan.name / SHARES, shares_shape(num_frames, size), SHARE_TYPE)
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -240,25 +242,30 @@ def _check_space(folder: Path, num_bytes: int) -> None:
         )
 
 
-def _build_entry(folder: Path, size: tuple[int, int], plan: _Plan, advance: Callable[[], None]) -> None:
+def _build_entry(
+    folder: Path, size: tuple[int, int], downsample: int, plan: _Plan, advance: Callable[[], None]
+) -> None:
     temporary = folder / f"{TEMPORARY}{plan.name}"
     try:
         temporary.mkdir()
-        _write_entry(temporary, size, plan, advance)
+        _write_entry(temporary, size, downsample, plan, advance)
         _put_in_place(temporary, folder / plan.name)
     except BaseException:
         shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 
-def _write_entry(temporary: Path, size: tuple[int, int], plan: _Plan, advance: Callable[[], None]) -> None:
+def _write_entry(
+    temporary: Path, size: tuple[int, int], downsample: int, plan: _Plan, advance: Callable[[], None]
+) -> None:
     num_frames = count_frames(plan.sequence)
+    shape = frames_shape(num_frames, size, downsample)
     with ExitStack() as stack:
-        frames = stack.enter_context(ArrayWriter(temporary / FRAMES, frames_shape(num_frames, size), FRAME_TYPE))
+        frames = stack.enter_context(ArrayWriter(temporary / FRAMES, shape, FRAME_TYPE))
         shares = None
         if plan.sequence.masks is not None:
             shares = stack.enter_context(ArrayWriter(temporary / SHARES, shares_shape(num_frames, size), SHARE_TYPE))
-        unreadable = fill(plan.sequence, size, frames, shares, advance)
+        unreadable = fill(plan.sequence, size, frames, shares, advance, downsample)
     index = {
         "format": FORMAT,
         "name": plan.sequence.source.name,

@@ -1,6 +1,7 @@
 """What both caches do: one pass over each sequence, in order, several sequences at a time.
 
-Shapes: N frames of a sequence, H W pixels of the resized frame, MH = H / 8, MW = W / 8 blocks of the mask.
+Shapes: N frames of a sequence, H W pixels of the frame as the network sees it (target_size by `downsample`), MH MW
+blocks of the mask (target_size / 8).
 
 A cache holds the frames of all gapless runs of a sequence, one after another:
 
@@ -45,9 +46,9 @@ def count_frames(sequence: LabelledSequence) -> int:
     return sum(len(run) for run in sequence.source.runs)
 
 
-def frames_shape(num_frames: int, size: tuple[int, int]) -> tuple[int, ...]:
+def frames_shape(num_frames: int, size: tuple[int, int], downsample: int = 1) -> tuple[int, ...]:
     """(N, H, W, 3), uint8."""
-    return (num_frames, *size, 3)
+    return (num_frames, size[0] // downsample, size[1] // downsample, 3)
 
 
 def shares_shape(num_frames: int, size: tuple[int, int]) -> tuple[int, ...]:
@@ -55,10 +56,10 @@ def shares_shape(num_frames: int, size: tuple[int, int]) -> tuple[int, ...]:
     return (num_frames, size[0] // MASK_BLOCK, size[1] // MASK_BLOCK)
 
 
-def needed_bytes(sequence: LabelledSequence, size: tuple[int, int]) -> int:
+def needed_bytes(sequence: LabelledSequence, size: tuple[int, int], downsample: int = 1) -> int:
     """Bytes that the frames of a sequence take and, where it has masks, their shares."""
     num_frames = count_frames(sequence)
-    needed = math.prod(frames_shape(num_frames, size)) * FRAME_TYPE.itemsize
+    needed = math.prod(frames_shape(num_frames, size, downsample)) * FRAME_TYPE.itemsize
     if sequence.masks is not None:
         needed += math.prod(shares_shape(num_frames, size)) * SHARE_TYPE.itemsize
     return needed
@@ -80,6 +81,7 @@ def fill(
     frames: Rows,
     shares: Rows | None,
     advance: Callable[[], None],
+    downsample: int = 1,
 ) -> dict[int, str]:
     """Decode a sequence from its start to its end into all rows of `frames` and, where it has masks, `shares`.
 
@@ -107,7 +109,7 @@ def fill(
                 unreadable[frame.index] = str(error)
                 put(frame.index, 0, np.nan)
             else:
-                put(frame.index, resize_frame(frame.pixels, size), share)
+                put(frame.index, resize_frame(frame.pixels, size, downsample), share)
     except DataError as error:  # nothing decodes
         failure = str(error)
     details = name_some(sequence.source.damage.unreadable) or failure

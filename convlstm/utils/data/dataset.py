@@ -102,7 +102,7 @@ class WindowDataset(Dataset[Batch]):
         """One batch; the frames are read straight into it. Of the stretches, only the first may carry anything."""
         height, width = self.config.target_size
         num_frames = sum(len(stretch.frames) for stretch in stretches)
-        frames = _empty((num_frames, height, width, 3), torch.uint8)
+        frames = _empty((num_frames, *self.config.frame_size, 3), torch.uint8)
         shares = _empty((num_frames, height // MASK_BLOCK, width // MASK_BLOCK), torch.float16)
         bounds = np.cumsum([0, *(len(stretch.frames) for stretch in stretches)]).tolist()
         unreadable = torch.zeros(num_frames, dtype=torch.bool)

@@ -1,6 +1,7 @@
 """Resized frames and mask shares of sequences, straight from the files; `cache.py` offers the same from what it keeps.
 
-Shapes: N frames, H W pixels of the resized frame, MH = H / 8, MW = W / 8 blocks of the mask.
+Shapes: N frames, H W pixels of the frame as the network sees it (`TrainConfig.frame_size`), MH MW blocks of the mask:
+target_size / 8.
 """
 
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from convlstm.types import CELL_SIZE, Float16Array, UInt8Array
 from convlstm.utils.data.sequences import LabelledSequence
 
 MASK_BLOCK = 8
-"""Masks are kept as the share of dynamic pixels per block of 8x8 pixels of the resized frame."""
+"""Masks are kept as the share of dynamic pixels per block of 8x8 pixels of target_size."""
 
 BLOCKS_PER_CELL = CELL_SIZE // MASK_BLOCK
 
@@ -34,16 +35,17 @@ class FrameStore(Protocol):
 class FrameDecoder:
     """Decodes whatever is asked for, every time anew."""
 
-    def __init__(self, sequences: Sequence[LabelledSequence], size: tuple[int, int]) -> None:
+    def __init__(self, sequences: Sequence[LabelledSequence], size: tuple[int, int], downsample: int = 1) -> None:
         self.sequences = list(sequences)
         self.size = size
+        self.downsample = downsample
 
     def read(self, sequence: int, span: range, frames: UInt8Array, shares: Float16Array) -> dict[int, str]:
         """As `FrameStore.read`."""
         opened = self.sequences[sequence]
         try:
             for place, pixels in enumerate(opened.source.read(span)):
-                frames[place] = resize_frame(pixels, self.size)
+                frames[place] = resize_frame(pixels, self.size, self.downsample)
             unreadable = {}
         except DataError:  # one of them: find out which
             unreadable = self._read_one_by_one(opened, span, frames)
@@ -59,7 +61,7 @@ class FrameDecoder:
         unreadable = {}
         for place, index in enumerate(span):
             try:
-                frames[place] = resize_frame(opened.source.read([index])[0], self.size)
+                frames[place] = resize_frame(opened.source.read([index])[0], self.size, self.downsample)
             except DataError as error:
                 frames[place] = 0
                 unreadable[index] = str(error)

@@ -63,7 +63,8 @@ def test_motion_features_equal_those_of_the_network(
     found, earlier = features_of(config, frames)
     lagged = torch.tensor([[max(0, index - lag) for lag in lags] for index in range(8)])
     pixels = torch.from_numpy(frames).permute(0, 3, 1, 2)
-    wanted, greys = TemporalClassifier(config).features(pixels, torch.arange(8), lagged)
+    model = TemporalClassifier(config)
+    wanted, greys = model.features(model.shrink(pixels), torch.arange(8), lagged)
     assert greys is not None
     np.testing.assert_allclose(found, wanted.numpy(), atol=2e-4, rtol=0)
     assert len(earlier) == max(lags) and len(earlier[-1]) == network.num_differences(differences)

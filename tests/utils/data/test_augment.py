@@ -261,6 +261,16 @@ def test_targets_follow_what_is_cropped_and_flipped(seed: int, left: int, step: 
     assert (targets[untouched] == 0).all()
 
 
+def test_shares_of_shrunk_frames_are_cropped_alike() -> None:
+    batch = make_batch((6,), (3,))
+    config = only("aug_crop")
+    half = replace(batch, frames=F.avg_pool2d(batch.frames.permute(0, 3, 1, 2).float(), 2).byte().permute(0, 2, 3, 1))
+    box = draw_changes(config, 3, 6, (HEIGHT // 2, WIDTH // 2)).box
+    assert box is not None
+    wanted = crop_shares(batch.shares, Box(2 * box.top, 2 * box.left, 2 * box.height, 2 * box.width))
+    torch.testing.assert_close(Augmentation(config)(half).shares, wanted, atol=1e-3, rtol=0)
+
+
 def test_targets_are_exact_where_masks_fill_blocks() -> None:
     for seed in range(30):
         batch = make_batch((6,), (seed,))

@@ -22,6 +22,7 @@ import pytest
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from convlstm.clips import shrink_frame
 from convlstm.config import TrainConfig
 from convlstm.errors import ConfigError
 from convlstm.progress import Progress
@@ -356,7 +357,7 @@ def test_too_little_space_is_refused_with_both_numbers(root: Path, monkeypatch: 
 
 def test_the_numbers_are_in_gib(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10**12, 0, 3 << 29))
-    monkeypatch.setattr(cache_disk, "needed_bytes", lambda sequence, size: 2 << 30)
+    monkeypatch.setattr(cache_disk, "needed_bytes", lambda *_: 2 << 30)
     with pytest.raises(ConfigError, match=r"take 6\.0 GiB, but 1\.5 GiB are free in"):
         open_cache(root)
 
@@ -478,6 +479,7 @@ def test_who_finds_the_cache_being_filled_waits_and_says_so(root: Path, caplog: 
 OPEN_SLOWLY = """
 import sys, time
 from pathlib import Path
+from convlstm.clips import shrink_frame
 from convlstm.config import TrainConfig
 from convlstm.sources.folder import FolderSource
 from convlstm.utils.data.cache import open_store
@@ -552,6 +554,7 @@ def test_a_process_killed_at_a_random_moment_leaves_nothing_wrong(root: Path, at
 KILL_EVERYWHERE = """
 import os, shutil, signal, sys
 from pathlib import Path
+from convlstm.clips import shrink_frame
 from convlstm.config import TrainConfig
 from convlstm.utils.data.cache import open_store
 from convlstm.utils.data.manifest import ManifestRow
@@ -611,3 +614,14 @@ def test_a_kill_between_any_two_file_operations_leaves_nothing_wrong(
     for folder in moments:
         assert_right(open_cache(root, ["a", "c"], cache_dir=folder), root, ["a", "c"])
         assert {"a", "c"} <= entries(folder).keys()
+
+
+def test_shrunk_frames_are_kept_beside_whole_ones(root: Path) -> None:
+    whole = open_cache(root)
+    shrunk = open_cache(root, downsample=2)
+    frames = np.zeros((3, SIZE[0] // 2, SIZE[1] // 2, 3), dtype=np.uint8)
+    shares = np.zeros((3, SIZE[0] // 8, SIZE[1] // 8), dtype=np.float16)
+    assert not shrunk.read(1, range(3), frames, shares)
+    expected = read(whole, 1, range(3)).frames
+    np.testing.assert_array_equal(frames, np.stack([shrink_frame(frame, 2) for frame in expected]))
+    assert_right(open_cache(root), root)

@@ -17,6 +17,11 @@ from PIL import Image
 from convlstm.clips import count_windows, window_frames
 from convlstm.config import Cache, TrainConfig
 from convlstm.errors import DataError
+from convlstm.inference.engines.torch import TorchEngine
+from convlstm.inference.stream import HeatmapStream
+from convlstm.models.checkpoint import Checkpoint
+from convlstm.models.temporal_classifier import TemporalClassifier
+from convlstm.types import Frame
 from convlstm.utils.data.batch import Batch
 from convlstm.utils.data.dataset import Stretch, WindowDataset
 from convlstm.utils.data.manifest import ManifestRow
@@ -457,3 +462,24 @@ def check_places(dataset: WindowDataset, batch: Batch, frames: list[FrameName], 
                 reached = [frames[at] for at in batch.lagged[number - batch.num_carried]]
                 lags = dataset.config.lags if dataset.num_context else ()
                 assert reached == [(place.sequence, max(place.run.start, index - lag)) for lag in lags]
+
+
+@pytest.mark.parametrize("cache", ["none", "ram"])
+def test_training_sees_shrunk_frames_as_detection_does(tmp_path: Path, write_folder: WriteFolder, cache: Cache) -> None:
+    frames = [np.random.RandomState(index).randint(0, 256, (50, 70, 3)).astype(np.uint8) for index in range(10)]
+    write_folder(tmp_path / "a", frames)
+    config = config_for(tmp_path, downsample=2, differences="local", cache=cache)
+    dataset = dataset_of(config, row("a"))
+    torch.manual_seed(0)
+    model = TemporalClassifier(config.model_config()).eval()
+    batch = dataset.__getitems__([dataset.stretch(range(len(dataset)))])
+    assert batch.frames.shape == (10, 16, 32, 3) and batch.shares.shape == (10, 4, 8)
+    with torch.inference_mode():
+        pixels = batch.frames.permute(0, 3, 1, 2)
+        logits = model.window_logits(pixels, batch.encode, batch.lagged, batch.windows)
+    checkpoint = Checkpoint(model.state_dict(), model.config, 4, (32, 64), threshold=0.5, fps=25)
+    stream = HeatmapStream(TorchEngine(checkpoint, device="cpu"), stride=2)
+    heatmaps = stream.process([Frame(frame, index, index / 25) for index, frame in enumerate(frames)])
+    assert len(heatmaps) == len(logits) == 4
+    found = torch.from_numpy(np.stack([heatmap.probabilities for heatmap in heatmaps]))
+    torch.testing.assert_close(found, torch.sigmoid(logits[:, 0]), atol=1e-5, rtol=0)
