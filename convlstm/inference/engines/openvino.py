@@ -1,10 +1,12 @@
 """Exported graphs in OpenVINO, on the CPU."""
 
 import sys
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from convlstm.config import DetectPrecision
 from convlstm.errors import CheckpointError, ConfigError
@@ -15,6 +17,8 @@ from convlstm.inference.engines.signal_stack import drop_signal_stack
 from convlstm.types import Float32Array, UInt16Array
 
 DEVICE = "CPU"
+NUM_HEADS = 2
+"""Windows whose recurrence runs at a time, each in a thread of its own."""
 UPPER_HALF = int(sys.byteorder == "little")
 LOST = 0.721 / 256
 """Share of a float that `pack_bf16` cuts off on average: half a unit of the eighth bit, over mantissas from 1 to 2."""
@@ -36,7 +40,9 @@ class OpenVINOEngine(GraphEngine):
         super().__init__(exported, amplify=1 + LOST if self.precision == "bf16-mixed" else 1.0)
         self._openvino = openvino
         try:
-            self._requests = {graph: self._compile(core, graph).create_infer_request() for graph in (RECURRENCE, HEAD)}
+            self._recurrence = self._compile(core, RECURRENCE).create_infer_request()
+            head = self._compile(core, HEAD)
+            self._heads = [head.create_infer_request() for _ in range(NUM_HEADS)]
             encoder = self._compile(core, ENCODER)
             self._lanes = [_Lane(encoder) for _ in range(2)]
         except RuntimeError as error:
@@ -52,13 +58,16 @@ class OpenVINOEngine(GraphEngine):
         else:
             model = core.read_model(files[0], self._openvino.Tensor(np.frombuffer(files[1], dtype=np.uint8)))
         # Left alone, OpenVINO would take bf16 wherever the processor has it.
-        in_bf16 = graph == ENCODER and self.precision == "bf16-mixed"
+        in_bf16 = graph != RECURRENCE and self.precision == "bf16-mixed"
         settings = {
             "INFERENCE_PRECISION_HINT": "bf16" if in_bf16 else "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "ENABLE_CPU_PINNING": "NO",  # or the encoder and this thread's stem are held to one core
         }
-        return core.compile_model(self._taking_packed(model) if in_bf16 else model, DEVICE, settings)
+        if graph == HEAD:  # many small steps, which threads cannot share: windows side by side instead
+            settings |= {"NUM_STREAMS": str(NUM_HEADS), "INFERENCE_NUM_THREADS": str(NUM_HEADS)}
+        is_packed = graph == ENCODER and in_bf16
+        return core.compile_model(self._taking_packed(model) if is_packed else model, DEVICE, settings)
 
     def _taking_packed(self, encoder: Any) -> Any:
         """An encoder that takes its features in bf16 (1, H, W, C), as it computes: see `pack_bf16`."""
@@ -83,9 +92,25 @@ class OpenVINOEngine(GraphEngine):
         return _outputs(started.encoder, ENCODER)
 
     def _run(self, graph: str, inputs: Values) -> dict[str, Float32Array]:
-        request = self._requests[graph]
-        request.infer(inputs, share_inputs=True)
-        return _outputs(request, graph)
+        assert graph == RECURRENCE
+        self._recurrence.infer(inputs, share_inputs=True)
+        return _outputs(self._recurrence, RECURRENCE)
+
+    def window_head(self, gates: Sequence[Float32Array], windows: NDArray[np.int64]) -> Float32Array:
+        """As `Engine.window_head`, NUM_HEADS windows at a time."""
+        return np.concatenate(list(self._window_logits(gates, windows)))
+
+    def _window_logits(self, gates: Sequence[Float32Array], windows: NDArray[np.int64]) -> Iterator[Float32Array]:
+        for begin in range(0, len(windows), NUM_HEADS):
+            started = []
+            for request, window in zip(self._heads, windows[begin : begin + NUM_HEADS], strict=False):
+                request.wait()  # still busy where an interrupt came
+                np.concatenate([gates[place] for place in window], out=request.get_input_tensor().data)
+                request.start_async()
+                started.append(request)
+            for request in started:
+                request.wait()
+                yield _outputs(request, HEAD)["logits"]
 
 
 class _Lane:
