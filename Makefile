@@ -38,12 +38,10 @@ FOOTAGE ?=
 weights: .venv/.run
 	$(BIN)/convlstm data synthesize --config configs/shipped_data.yaml \
 		$(if $(FOOTAGE),--backgrounds $(FOOTAGE) --recordings $(FOOTAGE) --num_recordings 400)
-	$(BIN)/convlstm data synthesize --config configs/shipped_data.yaml --output data/shipped_mild --severity 0.4 --seed 5 \
-		--num_train 0 --num_test 0 $(if $(FOOTAGE),--backgrounds $(FOOTAGE))
 	$(BIN)/convlstm train --config configs/shipped.yaml
 	$(BIN)/convlstm train --config configs/shipped.yaml --name second --weights runs/shipped/exp/weights/best.pth \
 		--lr 0.002 --epochs 5 --report_interval 5 --seed 1
-	$(BIN)/convlstm eval --data_root data/shipped_mild --split val --weights $(SHIPPED)/best.pth --calibrate --baselines none \
+	$(BIN)/convlstm eval --data_root data/shipped --split val --weights $(SHIPPED)/best.pth --calibrate --baselines none --stride 6 \
 		--save_weights $(SHIPPED)/calibrated.pth --output runs/shipped/eval
 	$(BIN)/convlstm export --weights $(SHIPPED)/calibrated.pth --target_size 640 640 --output $(SHIPPED)/shipped.safetensors
 	$(BIN)/convlstm export --weights $(SHIPPED)/shipped.safetensors --format onnx --output $(SHIPPED)/shipped_onnx
