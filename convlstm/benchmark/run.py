@@ -30,7 +30,7 @@ from convlstm.config import SHIPPED, BenchConfig, DetectPrecision, EngineName, E
 from convlstm.errors import ConfigError, DataError
 from convlstm.export.run import export
 from convlstm.inference.engines.installed import PACKAGES, is_installed
-from convlstm.inference.engines.torch import resolve_device
+from convlstm.inference.engines.torch import has_bf16, resolve_device
 from convlstm.inference.predictor import Predictor
 from convlstm.models.checkpoint import Checkpoint, load_checkpoint
 from convlstm.shipped import resolve_weights
@@ -130,6 +130,9 @@ class _Run:
         return predictors
 
     def _open(self, engine: EngineName, precision: DetectPrecision, device: str) -> Predictor | None:
+        if engine == "torch" and precision == "bf16-mixed" and not has_bf16(self.device.type):
+            logger.info("left out: torch emulates bf16 here")
+            return None
         try:
             return Predictor(
                 self.checkpoint, engine=engine, precision=precision, device=device, stride=self.config.stride

@@ -13,6 +13,7 @@ from torch.distributed.rendezvous import rendezvous
 
 from convlstm.config import TrainConfig
 from convlstm.errors import ConfigError
+from convlstm.inference.engines.torch import has_bf16
 
 
 def start_fabric(config: TrainConfig) -> Fabric:
@@ -81,7 +82,5 @@ def resolve_precision(config: TrainConfig) -> Any:
     if config.precision != "auto":
         return config.precision
     on_gpu = config.device.startswith(("cuda", "auto")) and torch.cuda.is_available()
-    if on_gpu:
-        return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "32-true"
     on_cpu = config.device == "cpu" or not torch.backends.mps.is_available()
-    return "bf16-mixed" if on_cpu and torch.ops.mkldnn._is_mkldnn_bf16_supported() else "32-true"
+    return "bf16-mixed" if has_bf16("cuda" if on_gpu else "cpu" if on_cpu else "mps") else "32-true"

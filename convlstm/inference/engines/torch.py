@@ -1,5 +1,6 @@
 """The network in PyTorch, on CPU, CUDA or MPS: the reference for the other engines."""
 
+import logging
 from collections.abc import Sequence
 from itertools import islice
 
@@ -13,6 +14,8 @@ from convlstm.errors import ConfigError
 from convlstm.models.checkpoint import Checkpoint
 from convlstm.models.convlstm import State
 from convlstm.types import Float32Array, UInt8Array
+
+logger = logging.getLogger(__name__)
 
 Part = tuple[UInt8Array, Tensor | None]
 Encoded = tuple[list[Tensor], Tensor | None]
@@ -30,6 +33,8 @@ class TorchEngine:
         self.checkpoint = checkpoint
         self.device = resolve_device(device)
         self.precision: str = "32-true" if precision == "auto" else precision
+        if self.precision == "bf16-mixed" and not has_bf16(self.device.type):
+            logger.warning("this device has no bf16 of its own: --precision bf16-mixed is slower than 32-true here")
         self.model = checkpoint.build_model().to(self.device)
 
     @property
@@ -113,3 +118,10 @@ def resolve_device(device: str) -> torch.device:
         reason = " ".join(str(error).splitlines()[:1])
         raise ConfigError(f"device {device!r} cannot be used: {reason}; use auto or cpu") from error
     return chosen
+
+
+def has_bf16(device_type: str) -> bool:
+    """Whether such a device (cpu, cuda, mps) multiplies in bf16; where it is emulated, it is slower than float32."""
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device_type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
