@@ -119,7 +119,7 @@ def _compare(checkpoint: Checkpoint, config: ExportConfig) -> ExportedModel:
     reference = TorchEngine(checkpoint, device="cpu", precision="32-true")
     scales = _calibrate(checkpoint, config) if config.int8 else None
     exported = _build(checkpoint, config, scales)
-    engines = _engines(exported)
+    engines = _engines(exported, checkpoint)
     measured = [(e.precision, measure_parity(reference, e)) for e in engines]
     exported = replace(exported, parity=dict(sorted(measured)))  # the larger, where two engines have a precision
     if not config.int8:
@@ -142,12 +142,17 @@ def _build(checkpoint: Checkpoint, config: ExportConfig, scales: Scales | None) 
     return exported_model(checkpoint, "onnx", files, int8=config.int8)
 
 
-def _engines(exported: ExportedModel) -> list[Engine]:
-    """What runs the files here, in every precision, the fastest last; OpenVINO runs both formats."""
+def _engines(exported: ExportedModel, checkpoint: Checkpoint) -> list[Engine]:
+    """What runs the files here, in every precision, the fastest last; OpenVINO runs both formats.
+
+    Where nothing has bf16, torch emulates it, since the files may be run elsewhere.
+    """
     engines: list[Engine] = [OnnxEngine(exported)] if exported.format == "onnx" else []
     if exported.format == "openvino" or (is_installed("openvino") and not exported.int8):
         engine = OpenVINOEngine(exported, precision="32-true")
         engines += [engine, OpenVINOEngine(exported, precision="bf16-mixed")] if engine.has_bf16 else [engine]
+    if not exported.int8 and engines[-1].precision == "32-true":
+        engines.insert(0, TorchEngine(checkpoint, device="cpu", precision="bf16-mixed"))
     return engines
 
 

@@ -86,11 +86,13 @@ def _is_without_gpu() -> bool:
 
 
 def _open_checkpoint(checkpoint: "Checkpoint", engine: EngineName, device: str, precision: DetectPrecision) -> Engine:
-    from convlstm.inference.engines.torch import TorchEngine, resolve_device
+    from convlstm.inference.engines.torch import TorchEngine, has_bf16, resolve_device
 
     if engine == "auto":
         engine = _fastest(precision) if resolve_device(device).type == "cpu" else "torch"
     if engine == "torch":
+        if precision == "bf16-mixed" and not has_bf16(resolve_device(device).type):
+            logger.warning("this device has no bf16 of its own: --precision bf16-mixed is slower than 32-true here")
         return TorchEngine(checkpoint, device=device, precision=precision)
     from convlstm.export.graphs import in_memory
 

@@ -16,10 +16,11 @@ from convlstm.config import ExportConfig, GraphFormat
 from convlstm.errors import ConfigError, DataError
 from convlstm.export import run
 from convlstm.export.graphs import Scales
-from convlstm.export.parity import synthetic_clip
+from convlstm.export.parity import measure_parity, synthetic_clip
 from convlstm.export.run import ExportError, export
 from convlstm.inference.engines.exported import load_exported
 from convlstm.inference.engines.installed import is_installed
+from convlstm.inference.engines.torch import TorchEngine
 from convlstm.inference.predictor import Predictor
 from convlstm.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
@@ -71,6 +72,21 @@ def test_an_export_runs_like_the_weights(kind: GraphFormat, weights: Path, foota
     found = heatmaps_of(tmp_path / "out", footage, precision="32-true")
     np.testing.assert_allclose(found, wanted, atol=1e-3, rtol=0)
     np.testing.assert_allclose(heatmaps_of(tmp_path / "out", footage), wanted, atol=run.BF16_TOLERANCE, rtol=0)
+
+
+def test_bf16_is_judged_where_nothing_here_has_it(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not (is_installed("onnx") and is_installed("export")):
+        pytest.skip("needs the packages of engine onnx: pip install -r requirements-engines.txt")
+    monkeypatch.setattr(run, "is_installed", lambda purpose: False)
+    exported = export(weights, output=tmp_path / "out", config=ExportConfig(format="onnx")).exported
+    assert exported is not None
+    checkpoint = load_checkpoint(weights)
+    exact, emulated = (TorchEngine(checkpoint, device="cpu", precision=p) for p in ("32-true", "bf16-mixed"))
+    difference = exported.parity["bf16-mixed"]
+    assert difference == pytest.approx(measure_parity(exact, emulated), rel=1e-3) and difference > 1e-3
+    assert exported.auto_precision == ("bf16-mixed" if difference <= run.BF16_TOLERANCE else "32-true")
 
 
 def test_int8_is_calibrated_and_judged(

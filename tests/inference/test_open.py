@@ -149,6 +149,19 @@ def test_openvino_reads_onnx_files_too(folder: Path) -> None:
         engine.encode(np.zeros((1, 32, 32, 3), dtype=np.uint8))
 
 
+@pytest.mark.parametrize("supported", [True, False])
+def test_bf16_that_is_slower_is_told(
+    supported: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
+    caplog.set_level(logging.WARNING)
+    open_engine(make_checkpoint(), engine="torch", device="cpu")
+    assert caplog.messages == []
+    open_engine(make_checkpoint(), engine="torch", device="cpu", precision="bf16-mixed")
+    slow = "this device has no bf16 of its own: --precision bf16-mixed is slower than 32-true here"
+    assert caplog.messages == ([] if supported else [slow])
+
+
 @needs_openvino
 @pytest.mark.parametrize("has_bf16", [False, True])
 def test_bf16_only_where_the_processor_has_it(folder: Path, has_bf16: bool) -> None:

@@ -1,6 +1,5 @@
 """The network in PyTorch, on CPU, CUDA or MPS: the reference for the other engines."""
 
-import logging
 from collections.abc import Sequence
 from itertools import islice
 
@@ -14,8 +13,6 @@ from convlstm.errors import ConfigError
 from convlstm.models.checkpoint import Checkpoint
 from convlstm.models.convlstm import State
 from convlstm.types import Float32Array, UInt8Array
-
-logger = logging.getLogger(__name__)
 
 Part = tuple[UInt8Array, Tensor | None]
 Encoded = tuple[list[Tensor], Tensor | None]
@@ -33,8 +30,6 @@ class TorchEngine:
         self.checkpoint = checkpoint
         self.device = resolve_device(device)
         self.precision: str = "32-true" if precision == "auto" else precision
-        if self.precision == "bf16-mixed" and not has_bf16(self.device.type):
-            logger.warning("this device has no bf16 of its own: --precision bf16-mixed is slower than 32-true here")
         self.model = checkpoint.build_model().to(self.device)
 
     @property

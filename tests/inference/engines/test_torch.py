@@ -6,7 +6,7 @@ import torch
 
 from convlstm.config import ModelConfig
 from convlstm.errors import ConfigError
-from convlstm.inference.engines.torch import TorchEngine, has_bf16, resolve_device
+from convlstm.inference.engines.torch import TorchEngine, resolve_device
 from convlstm.models.checkpoint import Checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
 
@@ -44,19 +44,6 @@ def test_bf16_rounds_the_encoder_and_nothing_else() -> None:
     assert 1e-5 < difference < 0.1 and all(frame.dtype == torch.float32 for frame in rounded_gates)
     windows = np.arange(4)[None]
     np.testing.assert_array_equal(exact.window_head(gates, windows), rounded.window_head(gates, windows))
-
-
-@pytest.mark.parametrize("supported", [True, False])
-def test_bf16_that_is_slower_is_told(
-    supported: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: supported)
-    TorchEngine(make_checkpoint(), device="cpu")
-    assert caplog.messages == []
-    TorchEngine(make_checkpoint(), device="cpu", precision="bf16-mixed")
-    slow = "this device has no bf16 of its own: --precision bf16-mixed is slower than 32-true here"
-    assert caplog.messages == ([] if supported else [slow])
-    assert has_bf16("cpu") == supported and not has_bf16("mps")
 
 
 def test_steps_are_a_window() -> None:
