@@ -118,5 +118,5 @@ def resolve_device(device: str) -> torch.device:
 def has_bf16(device_type: str) -> bool:
     """Whether such a device (cpu, cuda, mps) multiplies in bf16; where it is emulated, it is slower than float32."""
     if device_type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return device_type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -60,6 +60,7 @@ def write_dataset(
     fps: float,
     seed: int,
     severity: float = 1.0,
+    kinds: Sequence[str] = (),
     backgrounds: Path | None = None,
     recordings: Path | None = None,
     num_recordings: int = 0,
@@ -69,10 +70,11 @@ def write_dataset(
     """Write sequences as folders of frames with masks, and their manifest; returns the path of `data.csv`.
 
     `root/sequence_001/frame_000001.png`, its mask `root/sequence_001/masks/frame_000001.png` (non-zero is dynamic) and
-    so on. Half of each split is dynamic, kinds take turns, and painted scenes share nothing. The pixels depend on the
-    other arguments, but not on `num_workers`, processes beside this one (0: none). Half of the scenes are parts of
-    images and video frames under the folder `backgrounds`, where it is given. `num_recordings` more sequences for
-    training are cut out of the videos under `recordings`, taken by fixed cameras, with masks that are found.
+    so on. Half of each split is dynamic, kinds take turns (`kinds`, or all; where none of a type is named, all of that
+    type), and painted scenes share nothing. The pixels depend on the other arguments, but not on `num_workers`,
+    processes beside this one (0: none). Half of the scenes are parts of images and video frames under the folder
+    `backgrounds`, where it is given. `num_recordings` more sequences for training are cut out of the videos under
+    `recordings`, taken by fixed cameras, with masks that are found.
     `progress(done, total)` is called after each sequence. `data.csv` is written last, in one step.
 
     Raises DataError where `root` is not empty, or a folder holds no images or videos or damaged ones, ConfigError for
@@ -80,7 +82,8 @@ def write_dataset(
     """
     counts = {"train": num_train, "val": num_val, "test": num_test}
     _check_counts(counts, num_recordings, recordings)
-    check_request(DYNAMIC_KINDS[0], num_frames, size, severity)
+    for kind in (DYNAMIC_KINDS[0], *kinds):
+        check_request(kind, num_frames, size, severity)
     if backgrounds is not None:
         load_photos(backgrounds)  # a folder without any is told now
     if recordings is not None:
@@ -89,12 +92,12 @@ def write_dataset(
     if root.exists() and any(root.iterdir()):
         raise DataError(f"{root} is not empty: name a new folder for the synthetic data")
     root.mkdir(parents=True, exist_ok=True)
-    kinds = [(split, kind) for split, count in counts.items() for kind in _kinds(count)]
-    kinds += [("train", RECORDING)] * num_recordings
-    seeds = np.random.SeedSequence(seed).spawn(len(kinds))
+    cast = [(split, kind) for split, count in counts.items() for kind in _in_turn(kinds, count)]
+    cast += [("train", RECORDING)] * num_recordings
+    seeds = np.random.SeedSequence(seed).spawn(len(cast))
     jobs = [
         _Job(root / f"sequence_{number:03d}", kind, split, num_frames, size, child, severity, backgrounds, recordings)
-        for number, ((split, kind), child) in enumerate(zip(kinds, seeds, strict=True), start=1)
+        for number, ((split, kind), child) in enumerate(zip(cast, seeds, strict=True), start=1)
     ]
     dynamic: set[Path] = set()
     for done, (folder, is_dynamic) in enumerate(_run(jobs, num_workers), start=1):
@@ -121,9 +124,9 @@ def _check_counts(counts: dict[str, int], num_recordings: int, recordings: Path 
         raise ConfigError("num_train, num_val, num_test and num_recordings are all 0: ask for at least 2 sequences")
 
 
-def _kinds(count: int) -> list[str]:
+def _in_turn(kinds: Sequence[str], count: int) -> list[str]:
     """Kinds of `count` sequences: dynamic and static in turn, and of each the kinds in turn."""
-    turns = (DYNAMIC_KINDS, STATIC_KINDS)
+    turns = [[kind for kind in kinds if kind in known] or known for known in (DYNAMIC_KINDS, STATIC_KINDS)]
     return [turns[index % 2][index // 2 % len(turns[index % 2])] for index in range(count)]
 
 

@@ -322,6 +322,20 @@ def test_data_set_on_disk(tmp_path: Path) -> None:
         assert (row["fps"], row["frames"]) == ("25", "2")
 
 
+@pytest.mark.parametrize(
+    ("kinds", "train"),
+    [
+        (("clouds", "smoke", "smoke", "water"), ["smoke", "clouds", "smoke", "clouds", "water", "clouds"]),
+        (("screen",), ["screen", STATIC_KINDS[0], "screen", STATIC_KINDS[1], "screen", STATIC_KINDS[2]]),
+        (("noise",), [DYNAMIC_KINDS[0], "noise", DYNAMIC_KINDS[1], "noise", DYNAMIC_KINDS[2], "noise"]),
+    ],
+)
+def test_kinds_that_are_named_take_turns(tmp_path: Path, kinds: tuple[str, ...], train: list[str]) -> None:
+    rows = rows_of(write(tmp_path / "data", num_train=6, num_test=0, num_frames=2, kinds=kinds))
+    assert [row["kind"] for row in rows if row["split"] == "train"] == train
+    assert [row["kind"] for row in rows if row["split"] == "val"] == train[:2]
+
+
 def test_files_hold_the_sequence_pixel_by_pixel(tmp_path: Path) -> None:
     write(tmp_path / "data")
     rng = np.random.default_rng(np.random.SeedSequence(3).spawn(9)[0])
@@ -399,6 +413,7 @@ def test_a_killed_worker_is_told_in_one_line(tmp_path: Path) -> None:
         ({"num_train": 0, "num_val": 0, "num_test": 0}, "are all 0: ask for at least 2 sequences"),
         ({"num_frames": 1}, "num_frames must be at least 2, got 1"),
         ({"severity": 1.5}, "severity must lie between 0 and 1, got 1.5"),
+        ({"kinds": ("flicker", "fire")}, 'unknown kind of sequence "fire": known are moving, '),
     ],
 )
 def test_impossible_data_sets_are_refused_before_anything_is_made(
