@@ -105,7 +105,7 @@ def check_in_frame(boxes: FloatArray, size: tuple[int, int]) -> None:
     if not len(boxes):
         return
     height, width = size
-    if boxes.max() <= 1 < min(size):
+    if boxes.max() <= 1 < min(size) and boxes.min() >= -1:
         raise DataError(
             f"box {_words(boxes[0])} looks normalised: give pixels of the frame, here {width}x{height}: x * {width}, "
             f"y * {height}"

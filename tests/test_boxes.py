@@ -124,6 +124,7 @@ def test_boxes_of_another_scale_are_told(box: tuple[float, ...], message: str) -
 
 def test_boxes_that_reach_over_the_edge_are_fine() -> None:
     check_in_frame(np.array([[-20.0, 10, 60, 500], [600, 400, 700, 490]]), (480, 640))
+    check_in_frame(np.array([[-100.0, -26, -54, 0.8]]), (480, 640))  # pixels of what is leaving at the corner
     check_in_frame(np.empty((0, 4)), (480, 640))
 
 
