@@ -53,16 +53,19 @@ def measure(
     weights: Annotated[str, Parameter(help="Weights to measure with.")] = SHIPPED,
     severity: Annotated[float, Parameter(help="How bad the camera is, 0 to 1.")] = 0.7,
     seeds: Annotated[int, Parameter(help="Scenes of each sort under each nuisance.")] = 5,
+    nuisances: Annotated[
+        tuple[str, ...], Parameter(help="What the camera suffers from.", consume_multiple=True)
+    ] = NUISANCES,
 ) -> int:
     """Measure and show."""
     verifier = Verifier(weights)
-    right = {scene: dict.fromkeys(NUISANCES, 0) for scene in SCENES}
-    for scene, name, seed in product(SCENES, NUISANCES, range(seeds)):
+    right = {scene: dict.fromkeys(nuisances, 0) for scene in SCENES}
+    for scene, name, seed in product(SCENES, nuisances, range(seeds)):
         right[scene][name] += is_right(verifier, scene, name, severity, seed)
     for scene, counts in right.items():
         by_nuisance = ", ".join(f"{name} {count}" for name, count in counts.items())
         total = sum(counts.values())
-        sys.stdout.write(f"{scene}: {SCENES[scene]} in {total} of {seeds * len(NUISANCES)} ({by_nuisance})\n")
+        sys.stdout.write(f"{scene}: {SCENES[scene]} in {total} of {seeds * len(nuisances)} ({by_nuisance})\n")
     sys.stdout.write(json.dumps({"severity": severity, "seeds": seeds, "right": right}) + "\n")
     return 0
 
