@@ -95,8 +95,15 @@ class SignalGuard:
 def signals_waiting() -> Iterator[None]:
     """Around the start of worker processes: signals wait for the end, and workers never hear them.
 
-    A worker that is interrupted while it still loads its modules would print where.
+    A worker that is interrupted while it still loads its modules would print where. And what a handler raises while
+    Python runs the hooks around a fork is printed and forgotten: the signal would be lost.
     """
+    with SignalGuard() as guard, guard.hold(), _signals_masked():  # other threads hear what this one masks
+        yield
+
+
+@contextmanager
+def _signals_masked() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from convlstm.errors import Terminated
-from convlstm.interrupts import SignalGuard
+from convlstm.interrupts import SignalGuard, signals_waiting
 
 pytestmark = [pytest.mark.pure, pytest.mark.skipif(os.name == "nt", reason="sends signals as POSIX does")]
 
@@ -291,6 +291,49 @@ def test_a_process_ends_after_its_step() -> None:
     """
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
     assert (ended.returncode, ended.stdout, ended.stderr) == (143, b"whole step", b"")
+
+
+@both
+def test_a_signal_that_comes_while_workers_start_is_not_lost(number: int, expected: type[BaseException]) -> None:
+    waiting = [number]
+
+    def send() -> None:
+        if waiting:  # hooks stay registered: this one works once
+            signal.raise_signal(waiting.pop())
+
+    os.register_at_fork(after_in_parent=send)
+    started = []
+    with pytest.raises(expected), SignalGuard():
+        with signals_waiting():
+            child = os.fork()
+            if not child:
+                os._exit(0)
+            started.append(child)
+        started.append(0)  # not reached
+    assert len(started) == 1 and os.waitpid(started[0], 0)[1] == 0
+
+
+@both
+def test_a_signal_that_another_thread_hears_while_workers_start_waits_too(
+    number: int, expected: type[BaseException]
+) -> None:
+    def send() -> None:
+        go.wait(10)
+        os.kill(os.getpid(), number)  # the kernel gives it to a thread that does not mask it: this one
+        sent.set()
+
+    go, sent = threading.Event(), threading.Event()
+    sender = threading.Thread(target=send)
+    sender.start()
+    done = []
+    with pytest.raises(expected):
+        with signals_waiting():
+            go.set()
+            sent.wait(10)
+            done.append("all of it")
+        done.append("more")
+    sender.join()
+    assert done == ["all of it"]
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of the death of their parent")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Sampler
 
 from convlstm.config import TrainConfig
-from convlstm.interrupts import leave_signals_to_parent
+from convlstm.interrupts import leave_signals_to_parent, signals_waiting
 from convlstm.utils.data.batch import Batch
 from convlstm.utils.data.dataset import Stretch, WindowDataset
 
@@ -155,7 +155,7 @@ def eval_loader(dataset: WindowDataset, config: TrainConfig, rank: int = 0, worl
 
 
 def _loader(dataset: WindowDataset, config: TrainConfig, sampler: Sampler[list[Stretch]]) -> BatchLoader:
-    return DataLoader(
+    return _Loader(
         dataset,
         batch_sampler=sampler,
         num_workers=config.num_workers,
@@ -165,6 +165,12 @@ def _loader(dataset: WindowDataset, config: TrainConfig, sampler: Sampler[list[S
         worker_init_fn=_prepare_worker,
         generator=torch.Generator(),  # its own, so that the loader takes nothing from the global random state
     )
+
+
+class _Loader(DataLoader[Any]):
+    def __iter__(self) -> Any:
+        with signals_waiting():  # the first call starts the workers
+            return super().__iter__()
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -1,3 +1,5 @@
+import os
+import signal
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,6 +15,7 @@ from PIL import Image
 
 from convlstm.clips import window_frames
 from convlstm.config import TrainConfig
+from convlstm.interrupts import SignalGuard
 from convlstm.utils.data import loader as loader_module
 from convlstm.utils.data.batch import Batch
 from convlstm.utils.data.dataset import Stretch, WindowDataset
@@ -358,6 +361,20 @@ def test_processes_of_a_loader_end_when_they_are_told(config: TrainConfig) -> No
     assert len(workers) == 2 and all(worker.is_alive() for worker in workers)
     stop_workers(loader)
     assert not any(worker.is_alive() for worker in workers)
+    stop_workers(loader)
+
+
+def test_a_signal_while_workers_start_is_raised_when_they_have(config: TrainConfig) -> None:
+    waiting = [signal.SIGINT]
+
+    def send() -> None:
+        if waiting:  # hooks stay registered: this one works once
+            signal.raise_signal(waiting.pop())
+
+    os.register_at_fork(after_in_parent=send)
+    loader, _ = train_loader(dataset_of(config), replace(config, num_workers=1))
+    with SignalGuard(), pytest.raises(KeyboardInterrupt):
+        iter(loader)
     stop_workers(loader)
 
 
