@@ -106,6 +106,11 @@ def test_a_data_set_is_made_and_told_in_one_line(
         (["--num_train", "2.5"], 2, 'Invalid value for --num_train: "2.5" is not a whole number'),
         (["--size", "32", "64"], 2, "size must be at least 64 x 64 pixels, got (32, 64)"),
         (["--severity", "2"], 2, "severity must lie between 0 and 1, got 2.0"),
+        (
+            ["--min_severity", "1", "--severity", ".5"],
+            2,
+            "min_severity must lie between 0 and severity (0.5), got 1.0",
+        ),
         (["--fps", "0"], 2, "fps must be greater than 0, got 0.0"),
         (["--seed", "-1"], 2, "seed must not be negative, got -1"),
         (["--seed", "99999999999999999999"], 2, "seed must be at most 2**40, got 99999999999999999999"),

@@ -25,6 +25,9 @@ class SynthesizeConfig:
         (), "Kinds to make, in turn, what is named twice twice as often; default: all dynamic and all static ones."
     )
     severity: float = setting(1.0, "How much light, noise, shake and compression spoil the frames, 0 to 1.")
+    min_severity: float | None = setting(
+        None, "Each sequence draws its severity between this and `severity`; default: all have `severity`."
+    )
     fps: float = setting(25.0, "Frame rate that the manifest gives.")
     seed: int = setting(0, "Decides every pixel.")
     num_workers: int = setting(2, "Processes that make sequences; 0: none beside the main one.")

@@ -51,6 +51,7 @@ def synthesize(config: SynthesizeConfig) -> Synthesis:
             fps=config.fps,
             seed=config.seed,
             severity=config.severity,
+            min_severity=config.min_severity,
             kinds=config.kinds,
             backgrounds=config.backgrounds,
             recordings=config.recordings,

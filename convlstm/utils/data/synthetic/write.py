@@ -45,6 +45,7 @@ class _Job:
     size: Size
     seed: np.random.SeedSequence
     severity: float
+    min_severity: float | None
     backgrounds: Path | None
     recordings: Path | None
 
@@ -60,6 +61,7 @@ def write_dataset(
     fps: float,
     seed: int,
     severity: float = 1.0,
+    min_severity: float | None = None,
     kinds: Sequence[str] = (),
     backgrounds: Path | None = None,
     recordings: Path | None = None,
@@ -71,7 +73,8 @@ def write_dataset(
 
     `root/sequence_001/frame_000001.png`, its mask `root/sequence_001/masks/frame_000001.png` (non-zero is dynamic) and
     so on. Half of each split is dynamic, kinds take turns (`kinds`, or all; where none of a type is named, all of that
-    type), and painted scenes share nothing. The pixels depend on the other arguments, but not on `num_workers`,
+    type), and painted scenes share nothing. Each sequence draws its severity between `min_severity` and `severity`, or
+    has the latter. The pixels depend on the other arguments, but not on `num_workers`,
     processes beside this one (0: none). Half of the scenes are parts of images and video frames under the folder
     `backgrounds`, where it is given. `num_recordings` more sequences for training are cut out of the videos under
     `recordings`, taken by fixed cameras, with masks that are found.
@@ -82,6 +85,8 @@ def write_dataset(
     """
     counts = {"train": num_train, "val": num_val, "test": num_test}
     _check_counts(counts, num_recordings, recordings)
+    if min_severity is not None and not 0 <= min_severity <= severity:
+        raise ConfigError(f"min_severity must lie between 0 and severity ({severity}), got {min_severity}")
     for kind in (DYNAMIC_KINDS[0], *kinds):
         check_request(kind, num_frames, size, severity)
     if backgrounds is not None:
@@ -96,7 +101,18 @@ def write_dataset(
     cast += [("train", RECORDING)] * num_recordings
     seeds = np.random.SeedSequence(seed).spawn(len(cast))
     jobs = [
-        _Job(root / f"sequence_{number:03d}", kind, split, num_frames, size, child, severity, backgrounds, recordings)
+        _Job(
+            root / f"sequence_{number:03d}",
+            kind,
+            split,
+            num_frames,
+            size,
+            child,
+            severity,
+            min_severity,
+            backgrounds,
+            recordings,
+        )
         for number, ((split, kind), child) in enumerate(zip(cast, seeds, strict=True), start=1)
     ]
     dynamic: set[Path] = set()
@@ -166,13 +182,14 @@ def _write_sequence(job: _Job) -> tuple[Path, bool]:
 
 def _make(job: _Job) -> SyntheticSequence:
     rng = np.random.default_rng(job.seed)
+    severity = job.severity if job.min_severity is None else rng.uniform(job.min_severity, job.severity)
     if job.kind == RECORDING:
         assert job.recordings is not None
         paths = find_recordings(job.recordings)
-        return film_recording(rng, paths, num_frames=job.num_frames, size=job.size, severity=job.severity)
+        return film_recording(rng, paths, num_frames=job.num_frames, size=job.size, severity=severity)
     photos = load_photos(job.backgrounds) if job.backgrounds is not None else ()
     return synthesize_sequence(
-        job.kind, num_frames=job.num_frames, size=job.size, rng=rng, severity=job.severity, photos=photos
+        job.kind, num_frames=job.num_frames, size=job.size, rng=rng, severity=severity, photos=photos
     )
 
 

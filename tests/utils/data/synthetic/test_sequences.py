@@ -26,6 +26,7 @@ from convlstm.utils.data.synthetic import (
     synthesize_sequence,
     write_dataset,
 )
+from convlstm.utils.data.synthetic import write as write_module
 from convlstm.utils.data.synthetic.camera import MARGIN, Camera
 from convlstm.utils.data.synthetic.recordings import UNKNOWN, find_recordings, training_mask
 from convlstm.utils.data.synthetic.scenes import still_scene
@@ -347,6 +348,25 @@ def test_files_hold_the_sequence_pixel_by_pixel(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask[..., 0], sequence.masks[2])
 
 
+def test_severities_are_drawn_between_two(tmp_path: Path, footage: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    for name in ("synthesize_sequence", "film_recording"):
+        make = getattr(write_module, name)
+
+        def spy(*arguments: Any, severity: float, make: Any = make, **others: Any) -> SyntheticSequence:
+            seen.append(severity)
+            return make(*arguments, severity=severity, **others)  # type: ignore[no-any-return]
+
+        monkeypatch.setattr(write_module, name, spy)
+    settings: dict[str, Any] = {"num_train": 10, "recordings": footage, "num_recordings": 5}
+    write(tmp_path / "range", min_severity=0.2, severity=0.7, **settings)
+    assert len(seen) == len(set(seen)) == 20 and min(seen) < 0.35 and max(seen) > 0.55
+    assert all(0.2 <= severity <= 0.7 for severity in seen)
+    seen.clear()
+    write(tmp_path / "one", severity=0.7, **settings)
+    assert seen == [0.7] * 20
+
+
 def test_recordings_stand_among_the_training_rows(tmp_path: Path, footage: Path) -> None:
     manifest = write(tmp_path / "data", recordings=footage, num_recordings=5, num_train=0, num_val=2, num_test=0)
     rows = rows_of(manifest)
@@ -413,6 +433,8 @@ def test_a_killed_worker_is_told_in_one_line(tmp_path: Path) -> None:
         ({"num_train": 0, "num_val": 0, "num_test": 0}, "are all 0: ask for at least 2 sequences"),
         ({"num_frames": 1}, "num_frames must be at least 2, got 1"),
         ({"severity": 1.5}, "severity must lie between 0 and 1, got 1.5"),
+        ({"severity": 0.5, "min_severity": 0.6}, r"min_severity must lie between 0 and severity \(0.5\), got 0.6"),
+        ({"min_severity": -0.1}, "min_severity must lie between 0 and severity"),
         ({"kinds": ("flicker", "fire")}, 'unknown kind of sequence "fire": known are moving, '),
     ],
 )
