@@ -3,6 +3,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
+# Two, also on larger machines: some tests measure memory or use all cores themselves.
+TEST_PROCESSES ?= 2
+
 .PHONY: help demo test test-fast test-faults lint format bench weights clean
 
 help:
@@ -19,7 +22,7 @@ demo: .venv/.run
 	$(BIN)/convlstm demo
 
 test: .venv/.dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile
 
 test-fast: .venv/.dev
 	$(BIN)/python -m pytest -m pure $$(grep -rl --include='test_*.py' mark.pure tests)

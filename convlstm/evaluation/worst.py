@@ -12,7 +12,7 @@ from convlstm.evaluation.truth import WindowTruth
 from convlstm.types import Float32Array, Heatmap, UInt8Array
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True, repr=False, eq=False)  # arrays have no single answer to whether they are equal
 class WorstWindow:
     """A window of a sequence, with its last frame, uint8 RGB (H, W, 3), and what to draw over it.
 

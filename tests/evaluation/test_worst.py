@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from convlstm.evaluation.truth import WindowTruth
@@ -62,6 +62,8 @@ offers = st.lists(st.tuples(st.integers(0, 50), st.sampled_from("abc"), st.integ
 
 
 @given(offers, st.integers(1, 5), st.integers(1, 3))
+@example([(0, "a", 0), (0, "a", 10), (1, "a", 0)], 2, 2)  # two that differ in nothing but their frames
+@example([(0, "a", 0), (0, "a", 10), (1, "a", 20)], 2, 2)
 def test_what_is_kept_is_few_in_order_and_apart(
     offered: list[tuple[int, str, int]], limit: int, per_sequence: int
 ) -> None:
