@@ -118,6 +118,9 @@ class ExportConfig:
     target_size: tuple[int, int] | None = setting(
         None, "Frame size of detection, where training saw parts of larger frames; default: that of training."
     )
+    average_with: tuple[str, ...] = setting(
+        (), "Other weights of the same network, or shipped: what is exported is the mean of all."
+    )
     int8: bool = setting(False, "Convolutions of the encoder in int8; needs calibration.")
     calibration: str | None = setting(None, "Source, as for detect, on which int8 is calibrated and judged.")
     max_ap_loss: float = setting(0.005, "Refuse int8 that loses more of the average precision than this.")

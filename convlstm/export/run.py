@@ -26,6 +26,7 @@ from convlstm.inference.engines.onnx import OnnxEngine
 from convlstm.inference.engines.openvino import OpenVINOEngine
 from convlstm.inference.engines.torch import TorchEngine
 from convlstm.inference.stream import FRAMES_PER_CALL
+from convlstm.models.average import average_checkpoints
 from convlstm.models.checkpoint import SAFETENSORS, Checkpoint, load_checkpoint, save_safetensors
 from convlstm.shipped import resolve_weights
 from convlstm.sources.open import open_source
@@ -102,6 +103,9 @@ def export(weights: str | Path = SHIPPED, *, output: Path, config: ExportConfig 
 
 def _checkpoint(weights: str | Path, config: ExportConfig) -> Checkpoint:
     checkpoint = load_checkpoint(resolve_weights(weights))
+    if config.average_with:
+        others = {name: load_checkpoint(resolve_weights(name)) for name in config.average_with}
+        checkpoint = average_checkpoints({str(weights): checkpoint, **others})
     return replace(checkpoint, target_size=config.target_size or checkpoint.target_size)
 
 

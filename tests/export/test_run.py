@@ -4,6 +4,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +73,28 @@ def test_an_export_runs_like_the_weights(kind: GraphFormat, weights: Path, foota
     found = heatmaps_of(tmp_path / "out", footage, precision="32-true")
     np.testing.assert_allclose(found, wanted, atol=1e-3, rtol=0)
     np.testing.assert_allclose(heatmaps_of(tmp_path / "out", footage), wanted, atol=run.BF16_TOLERANCE, rtol=0)
+
+
+def test_the_mean_of_several_is_exported(weights: Path, tmp_path: Path) -> None:
+    other = load_checkpoint(weights)
+    save_checkpoint(tmp_path / "other.pth", replace(other, weights={n: 3 * w for n, w in other.weights.items()}))
+    output = tmp_path / "mean.safetensors"
+    arguments = ["--weights", str(weights), "--average_with", str(tmp_path / "other.pth"), "--output", str(output)]
+    assert main(["export", *arguments]) == 0
+    mean = load_checkpoint(output)
+    for name, weight in mean.weights.items():
+        torch.testing.assert_close(weight, 2 * other.weights[name])
+    assert mean.threshold == other.threshold
+
+
+def test_networks_that_differ_are_not_averaged(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "mean.safetensors"
+    arguments = ["--weights", str(weights), "--average_with", "shipped", "--output", str(output)]
+    assert main(["export", *arguments]) == 2
+    assert f"shipped holds another network than {weights}: only" in capsys.readouterr().err
+    assert not output.exists()
 
 
 def test_bf16_is_judged_where_nothing_here_has_it(
