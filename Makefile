@@ -35,19 +35,28 @@ test-faults: .venv/.dev
 bench: .venv/.dev
 	$(BIN)/python -m benchmarks.training
 
-SHIPPED := runs/shipped/second/weights
+RUNS := runs/shipped
 FOOTAGE ?=
+SYNTHESIZE = $(BIN)/convlstm data synthesize $(if $(FOOTAGE),--backgrounds $(FOOTAGE) --recordings $(FOOTAGE) --num_recordings $(1))
+CALIBRATE := $(BIN)/convlstm eval --split val --calibrate --baselines none --stride 6 --output $(RUNS)/eval --overwrite
 
 weights: .venv/.run
-	$(BIN)/convlstm data synthesize --config configs/shipped_data.yaml \
-		$(if $(FOOTAGE),--backgrounds $(FOOTAGE) --recordings $(FOOTAGE) --num_recordings 400)
+	$(call SYNTHESIZE,400) --config configs/shipped_data.yaml
+	$(call SYNTHESIZE,350) --config configs/shipped_mix.yaml
+	$(call SYNTHESIZE,80) --output data/shipped_calibration --num_train 0 --num_val 120 --num_test 0 --num_frames 28 \
+		--size 320 320 --severity 0.4 --seed 32
+	sed -i.bak 's/,train,/,val,/' data/shipped_calibration/data.csv # recordings are for training, unless one says otherwise
 	$(BIN)/convlstm train --config configs/shipped.yaml
-	$(BIN)/convlstm train --config configs/shipped.yaml --name second --weights runs/shipped/exp/weights/best.pth \
+	$(BIN)/convlstm train --config configs/shipped.yaml --name second --weights $(RUNS)/exp/weights/best.pth \
 		--lr 0.002 --epochs 5 --report_interval 5 --seed 1
-	$(BIN)/convlstm eval --data_root data/shipped --split val --weights $(SHIPPED)/best.pth --calibrate --baselines none --stride 6 \
-		--save_weights $(SHIPPED)/calibrated.pth --output runs/shipped/eval
-	$(BIN)/convlstm export --weights $(SHIPPED)/calibrated.pth --target_size 640 640 --output $(SHIPPED)/shipped.safetensors
-	$(BIN)/convlstm export --weights $(SHIPPED)/shipped.safetensors --format onnx --output $(SHIPPED)/shipped_onnx
+	$(CALIBRATE) --data_root data/shipped --weights $(RUNS)/second/weights/best.pth --save_weights $(RUNS)/second.safetensors
+	$(BIN)/convlstm train --config configs/shipped.yaml --data_root data/shipped_mix --name third \
+		--weights $(RUNS)/second.safetensors --lr 0.002 --epochs 8 --report_interval 4 --seed 2
+	$(BIN)/convlstm export --weights $(RUNS)/third/weights/best.pth \
+		--average_with $(RUNS)/second.safetensors $(RUNS)/third/weights/last.pth --output $(RUNS)/mean.safetensors
+	$(CALIBRATE) --data_root data/shipped_calibration --weights $(RUNS)/mean.safetensors --save_weights $(RUNS)/calibrated.safetensors
+	$(BIN)/convlstm export --weights $(RUNS)/calibrated.safetensors --target_size 640 640 --output $(RUNS)/shipped.safetensors
+	$(BIN)/convlstm export --weights $(RUNS)/shipped.safetensors --format onnx --output $(RUNS)/shipped_onnx
 
 lint: .venv/.dev
 	$(BIN)/ruff check
