@@ -100,19 +100,9 @@ def write_dataset(
     cast = [(split, kind) for split, count in counts.items() for kind in _in_turn(kinds, count)]
     cast += [("train", RECORDING)] * num_recordings
     seeds = np.random.SeedSequence(seed).spawn(len(cast))
+    alike = (severity, min_severity, backgrounds, recordings)
     jobs = [
-        _Job(
-            root / f"sequence_{number:03d}",
-            kind,
-            split,
-            num_frames,
-            size,
-            child,
-            severity,
-            min_severity,
-            backgrounds,
-            recordings,
-        )
+        _Job(root / f"sequence_{number:03d}", kind, split, num_frames, size, child, *alike)
         for number, ((split, kind), child) in enumerate(zip(cast, seeds, strict=True), start=1)
     ]
     dynamic: set[Path] = set()
