@@ -106,7 +106,7 @@ def test_a_signal_saves_what_the_last_step_left(tmp_path: Path, data: Path, numb
     training.process.send_signal(number)
     code, log = training.end()
     assert code == 128 + number and "what is finished is kept" in log
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20  # one to two seconds on a machine of its own
     assert training.saved() >= before
     leftovers = [path for path in (training.run / "weights").iterdir() if path.suffix == ".tmp"]
     assert not leftovers
@@ -124,4 +124,4 @@ def test_a_signal_in_the_middle_of_long_steps(tmp_path: Path, write_squares: Cal
     training.process.send_signal(signal.SIGTERM)
     code, _ = training.end()
     assert code == 128 + signal.SIGTERM and training.saved()[0] == 0
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20  # one to two seconds on a machine of its own
