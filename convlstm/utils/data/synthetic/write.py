@@ -74,10 +74,10 @@ def write_dataset(
     `root/sequence_001/frame_000001.png`, its mask `root/sequence_001/masks/frame_000001.png` (non-zero is dynamic) and
     so on. Half of each split is dynamic, kinds take turns (`kinds`, or all; where none of a type is named, all of that
     type), and painted scenes share nothing. Each sequence draws its severity between `min_severity` and `severity`, or
-    has the latter. The pixels depend on the other arguments, but not on `num_workers`,
-    processes beside this one (0: none). Half of the scenes are parts of images and video frames under the folder
-    `backgrounds`, where it is given. `num_recordings` more sequences for training are cut out of the videos under
-    `recordings`, taken by fixed cameras, with masks that are found.
+    has the latter. The pixels depend on the other arguments, but not on `num_workers`, processes beside this one (0:
+    none). Half of the scenes are parts of images and video frames under the folder `backgrounds`, where it is given.
+    `num_recordings` more sequences for training are cut out of the videos under `recordings`, taken by fixed cameras,
+    with masks that are found.
     `progress(done, total)` is called after each sequence. `data.csv` is written last, in one step.
 
     Raises DataError where `root` is not empty, or a folder holds no images or videos or damaged ones, ConfigError for
@@ -89,10 +89,7 @@ def write_dataset(
         raise ConfigError(f"min_severity must lie between 0 and severity ({severity}), got {min_severity}")
     for kind in (DYNAMIC_KINDS[0], *kinds):
         check_request(kind, num_frames, size, severity)
-    if backgrounds is not None:
-        load_photos(backgrounds)  # a folder without any is told now
-    if recordings is not None:
-        find_recordings(recordings)
+    _check_footage(backgrounds, recordings)
     root = Path(root)
     if root.exists() and any(root.iterdir()):
         raise DataError(f"{root} is not empty: name a new folder for the synthetic data")
@@ -128,6 +125,14 @@ def _check_counts(counts: dict[str, int], num_recordings: int, recordings: Path 
         raise ConfigError(f"recordings is {recordings}, but num_recordings is 0: say how many sequences to cut out")
     if not any(counts.values()) and not num_recordings:
         raise ConfigError("num_train, num_val, num_test and num_recordings are all 0: ask for at least 2 sequences")
+
+
+def _check_footage(backgrounds: Path | None, recordings: Path | None) -> None:
+    """Tell now of folders that hold none."""
+    if backgrounds is not None:
+        load_photos(backgrounds)
+    if recordings is not None:
+        find_recordings(recordings)
 
 
 def _in_turn(kinds: Sequence[str], count: int) -> list[str]:
