@@ -7,7 +7,10 @@ import numpy as np
 
 from convlstm.types import Float32Array
 from convlstm.utils.data.synthetic.scenes import soft_spot
-from convlstm.utils.data.synthetic.textures import Size, fractal_noise, scrolled
+from convlstm.utils.data.synthetic.textures import Size, blurred, fractal_noise, scrolled
+
+_FASTEST_SHADOW = 8.0  # pixels a frame
+_BRIGHTEST_LAMP = 12.0  # times the light that is there without it
 
 
 @dataclass(frozen=True)
@@ -19,12 +22,24 @@ class Clouds:
 
     @classmethod
     def sample(cls, rng: np.random.Generator, num_frames: int, size: Size, severity: float) -> "Clouds":
-        """From a hardly visible veil to a hard shadow; standing nearly still or blown over the scene."""
+        """From a hardly visible veil to a dark shadow, whose edge is mostly as soft as the sun makes it.
+
+        The sun is half a degree wide, so that clouds a kilometre or more away blur their shadows over ten metres or
+        more, which take about a second or more to pass; recordings with few frames a second see it in some frames. One
+        in five has a hard edge and any speed, like the shadow of something near.
+        """
         cover = fractal_noise(rng, size, exponent=rng.uniform(1.8, 3.2), stretch=(1.0, rng.choice([0.4, 1.0])))
-        edge = np.exp(rng.uniform(np.log(0.7), np.log(8.0)))  # from a veil to a contour
-        depth = rng.uniform(0.1, 0.75) * severity
-        transmission = 1 - depth * (0.5 + 0.5 * np.tanh(edge * (cover - rng.normal(0, 0.5))))
-        speed = np.exp(rng.uniform(np.log(0.2), np.log(6.0)))
+        contour = np.exp(rng.uniform(np.log(0.7), np.log(8.0)))
+        shade = 0.5 + 0.5 * np.tanh(contour * (cover - rng.normal(0, 0.5)))
+        if rng.random() < 0.2:
+            speed = np.exp(rng.uniform(np.log(0.2), np.log(6.0)))
+        else:
+            edge_pixels = np.exp(rng.uniform(np.log(8.0), np.log(80.0)))
+            edge_frames = np.exp(rng.uniform(np.log(6.0), np.log(120.0)))
+            shade = blurred(shade, 0.4 * edge_pixels)
+            shade = (shade - shade.min()) / max(float(np.ptp(shade)), 1e-6)
+            speed = min(edge_pixels / edge_frames, _FASTEST_SHADOW)
+        transmission = 1 - rng.uniform(0.1, 0.75) * severity * shade
         angle = rng.uniform(0, 2 * np.pi)
         step = speed * np.array([np.cos(angle), np.sin(angle)])
         return cls(transmission.astype(np.float32), (np.arange(num_frames)[:, None] * step).astype(np.float32))
@@ -72,7 +87,7 @@ class Lighting:
         if suffers["lights"]:
             lamps, levels = _lights(rng, num_frames, size)
             levels = levels * np.float32(severity)
-            gains = gains * _auto_exposure(rng, lamps, levels)[:, None]
+            gains = gains * _auto_exposure(rng, lamps, levels)[:, None] * _set_exposure(rng, lamps, levels)
         return cls(
             gains=gains**severity,
             gammas=gammas**severity,
@@ -136,7 +151,7 @@ def _lights(rng: np.random.Generator, num_frames: int, size: Size) -> tuple[Floa
     for _ in range(int(rng.integers(1, 4))):
         colour = np.clip(1 + rng.normal(0, 0.15, 3), 0.4, 1.6)
         lamps.append((_lit_area(rng, size)[..., None] * colour).astype(np.float32))
-        strength = np.exp(rng.uniform(np.log(0.15), np.log(1.6))) if rng.random() < 0.6 else -rng.uniform(0.15, 0.75)
+        strength = _strength(rng)
         moment = rng.uniform(0.1, 0.9) * num_frames
         course = rng.choice(["switch", "switch", "fade", "stutter", "flicker", "blink"])
         if course == "switch":
@@ -151,7 +166,16 @@ def _lights(rng: np.random.Generator, num_frames: int, size: Size) -> tuple[Floa
         else:
             level = (time / rng.uniform(4, 16) + rng.random()) % 1 < 0.5
         levels.append(strength * np.asarray(level, dtype=np.float64))
-    return np.stack(lamps), np.clip(np.stack(levels, axis=1), -0.85, 3.0).astype(np.float32)
+    return np.stack(lamps), np.clip(np.stack(levels, axis=1), -0.85, _BRIGHTEST_LAMP).astype(np.float32)
+
+
+def _strength(rng: np.random.Generator) -> float:
+    """Light that a lamp adds, in units of what is there; mostly less than twice, now and then it lights a dark room."""
+    chance = rng.random()
+    if chance < 0.4:
+        return -float(rng.uniform(0.15, 0.75))
+    weakest, strongest = (0.15, 1.6) if chance < 0.8 else (1.6, _BRIGHTEST_LAMP)
+    return float(np.exp(rng.uniform(np.log(weakest), np.log(strongest))))
 
 
 def _lit_area(rng: np.random.Generator, size: Size) -> Float32Array:
@@ -182,3 +206,9 @@ def _auto_exposure(rng: np.random.Generator, lamps: Float32Array, levels: Float3
         state += pace * (target - state)
         gains[index] = np.exp(state)
     return gains
+
+
+def _set_exposure(rng: np.random.Generator, lamps: Float32Array, levels: Float32Array) -> np.float32:
+    """Gain of a camera that is set for its brightest moment, or for something between that and no lamps."""
+    brightest = max(1.0, float((1 + levels @ lamps.mean(axis=(1, 2, 3))).max()))
+    return np.float32(brightest ** -rng.uniform(0.4, 1.1))

@@ -29,6 +29,13 @@ def fractal_noise(
     return np.asarray(noise / max(float(noise.std()), 1e-12), dtype=np.float32)
 
 
+def blurred(noise: Float32Array, sigma: float) -> Float32Array:
+    """Wrapping noise (H, W) under a Gaussian blur of `sigma` pixels, which wraps around as well."""
+    fy, fx = np.fft.fftfreq(noise.shape[0])[:, None], np.fft.rfftfreq(noise.shape[1])[None, :]
+    kept = np.exp(-2 * (np.pi * sigma) ** 2 * (fy**2 + fx**2))
+    return np.asarray(np.fft.irfft2(np.fft.rfft2(noise) * kept, s=noise.shape), dtype=np.float32)
+
+
 def scrolled(noise: Float32Array, size: Size, shift: tuple[float, float]) -> Float32Array:
     """A part of `size` of wrapping noise that has moved by `shift` = (x, y) pixels."""
     matrix = np.array([[1.0, 0.0, shift[0] % noise.shape[1]], [0.0, 1.0, shift[1] % noise.shape[0]]])

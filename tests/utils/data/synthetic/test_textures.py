@@ -1,11 +1,12 @@
 """Surfaces: statistics of the noise, and values that are colours."""
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convlstm.utils.data.synthetic.textures import fractal_noise, random_colour, scrolled, surface
+from convlstm.utils.data.synthetic.textures import blurred, fractal_noise, random_colour, scrolled, surface
 
 pytestmark = pytest.mark.pure
 
@@ -34,6 +35,13 @@ def test_a_part_of_scrolled_noise() -> None:
     np.testing.assert_allclose(scrolled(noise, (10, 20), (0, 0)), noise[:10, :20], atol=1e-6)
     half = scrolled(noise, (40, 60), (0.5, 0))
     np.testing.assert_allclose(half, (noise + np.roll(noise, 1, axis=1)) / 2, atol=0.02)
+
+
+def test_blurred_noise_is_what_opencv_makes_of_noise_that_is_laid_side_by_side() -> None:
+    noise = fractal_noise(np.random.default_rng(1), (40, 60), exponent=0.3)
+    tiled = cv2.GaussianBlur(np.tile(noise, (3, 3)), (0, 0), 2.5)
+    np.testing.assert_allclose(blurred(noise, 2.5), tiled[40:80, 60:120], atol=0.005)
+    assert blurred(noise, 2.5).dtype == np.float32
 
 
 def test_a_higher_exponent_is_smoother() -> None:
