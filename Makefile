@@ -43,7 +43,8 @@ CALIBRATE := $(BIN)/convlstm eval --split val --calibrate --baselines none --str
 weights: .venv/.run
 	$(call SYNTHESIZE,400) --config configs/shipped_data.yaml
 	$(call SYNTHESIZE,350) --config configs/shipped_mix.yaml
-	$(call SYNTHESIZE,80) --output data/shipped_calibration --num_train 0 --num_val 120 --num_test 0 --num_frames 28 \
+	$(call SYNTHESIZE,450) --config configs/shipped_light.yaml
+	$(call SYNTHESIZE,80) --output data/shipped_calibration --num_train 0 --num_val 48 --num_test 0 --num_frames 28 \
 		--size 320 320 --severity 0.4 --seed 32
 	sed -i.bak 's/,train,/,val,/' data/shipped_calibration/data.csv # recordings are for training, unless one says otherwise
 	$(BIN)/convlstm train --config configs/shipped.yaml
@@ -54,6 +55,11 @@ weights: .venv/.run
 		--weights $(RUNS)/second.safetensors --lr 0.002 --epochs 8 --report_interval 4 --seed 2
 	$(BIN)/convlstm export --weights $(RUNS)/third/weights/best.pth \
 		--average_with $(RUNS)/second.safetensors $(RUNS)/third/weights/last.pth --output $(RUNS)/mean.safetensors
+	$(CALIBRATE) --data_root data/shipped_calibration --weights $(RUNS)/mean.safetensors --save_weights $(RUNS)/third.safetensors
+	$(BIN)/convlstm train --config configs/shipped.yaml --data_root data/shipped_light --name fourth \
+		--weights $(RUNS)/third.safetensors --lr 0.002 --epochs 4 --report_interval 4 --seed 4 --hard_cell_weight 0.1
+	$(BIN)/convlstm export --weights $(RUNS)/fourth/weights/best.pth --average_with $(RUNS)/third.safetensors \
+		--output $(RUNS)/mean.safetensors
 	$(CALIBRATE) --data_root data/shipped_calibration --weights $(RUNS)/mean.safetensors --save_weights $(RUNS)/calibrated.safetensors
 	$(BIN)/convlstm export --weights $(RUNS)/calibrated.safetensors --target_size 640 640 --output $(RUNS)/shipped.safetensors
 	$(BIN)/convlstm export --weights $(RUNS)/shipped.safetensors --format onnx --output $(RUNS)/shipped_onnx

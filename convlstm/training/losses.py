@@ -10,6 +10,9 @@ from torch import Tensor
 from convlstm.models.temporal_classifier import clip_logits
 from convlstm.utils.data.batch import IGNORED
 
+HARD_SHARE = 0.04
+"""Share of a window's cells that `hard_cell_weight` is about: the 4 with the highest loss of 10 x 10, 16 of 20 x 20."""
+
 SMALLEST_WEIGHT = 1e-6
 """Stands in for a sum of weights that is 0, where nothing is known: the loss is 0 then."""
 
@@ -19,20 +22,33 @@ def clip_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(clip_logits(logits), labels, reduction="none")
 
 
-def cell_loss(logits: Tensor, cells: Tensor, positive_weight: float = 1.0) -> Tensor:
+def cell_loss(logits: Tensor, cells: Tensor, positive_weight: float = 1.0, hard_cell_weight: float = 0.0) -> Tensor:
     """Mean cross entropy over the known cells of each clip (B,); 0 for a clip with none.
 
     `cells` int64 (B, GH, GW) holds class indices, -1 where ignored; those over 0 count `positive_weight` times.
+    Added is `hard_cell_weight` times the mean over the HARD_SHARE of cells that are worst: three hot cells make a false
+    alarm of a still window, and the mean of hundreds of cells hardly shows them (online hard example mining,
+    Shrivastava et al. 2016, arXiv:1604.03540).
     """
     if logits.shape[1] == 1:
         logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
     per_cell = F.cross_entropy(logits, cells, ignore_index=IGNORED, reduction="none")
     weights = torch.where(cells > 0, positive_weight, 1.0) * (cells != IGNORED)
-    return (per_cell * weights).sum(dim=(1, 2)) / weights.sum(dim=(1, 2)).clamp(min=SMALLEST_WEIGHT)
+    loss = (per_cell * weights).sum(dim=(1, 2)) / weights.sum(dim=(1, 2)).clamp(min=SMALLEST_WEIGHT)
+    if hard_cell_weight:
+        num_hard = max(1, round(HARD_SHARE * cells.shape[1:].numel()))
+        loss = loss + hard_cell_weight * per_cell.flatten(1).topk(num_hard, dim=1).values.mean(dim=1)
+    return loss
 
 
 def training_loss(
-    logits: Tensor, labels: Tensor, cells: Tensor, *, class_weights: Tensor | None = None, positive_weight: float = 1.0
+    logits: Tensor,
+    labels: Tensor,
+    cells: Tensor,
+    *,
+    class_weights: Tensor | None = None,
+    positive_weight: float = 1.0,
+    hard_cell_weight: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
     """Weighted sum over clips of the loss on cells where a clip has known ones, else of that on its label.
 
@@ -41,7 +57,8 @@ def training_loss(
     """
     logits = logits.float()
     has_cells = (cells != IGNORED).flatten(1).any(dim=1)
-    loss = torch.where(has_cells, cell_loss(logits, cells, positive_weight), clip_loss(logits, labels))
+    cell_losses = cell_loss(logits, cells, positive_weight, hard_cell_weight)
+    loss = torch.where(has_cells, cell_losses, clip_loss(logits, labels))
     weights = class_weights[labels] if class_weights is not None else torch.ones_like(loss)
     return (loss * weights).sum(), weights.sum()
 

@@ -284,8 +284,10 @@ def _usual_fps(sequences: list[LabelledSequence]) -> float:
 
 
 def _describe(trainer: Trainer, data: _Data) -> None:
-    if trainer.config.positive_weight != 1 and not data.train.has_masks:
-        logger.warning("positive_weight has no effect: no training sequence has masks")
+    if not data.train.has_masks:
+        for name, neutral in (("positive_weight", 1), ("hard_cell_weight", 0)):
+            if getattr(trainer.config, name) != neutral:
+                logger.warning("%s has no effect: no training sequence has masks", name)
     num_processes = trainer.fabric.world_size
     logger.info(
         "%s: %d training and %d validation windows of %d and %d sequences%s, on %s%s in %s",

@@ -258,6 +258,7 @@ class Trainer:
             cells,
             class_weights=self.class_weights,
             positive_weight=self.config.positive_weight,
+            hard_cell_weight=self.config.hard_cell_weight,
         )
 
     def _validation_losses(self, logits: Tensor, labels: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:

@@ -94,9 +94,27 @@ def test_weight_of_positives_does_not_change_a_clip_that_holds_nothing_else(weig
     torch.testing.assert_close(cell_loss(logits, cells, weight), cell_loss(logits, cells))
 
 
+def test_the_worst_cells_count_once_more() -> None:
+    """One in twenty-five: of 50 cells, 5 of them unknown, the two that are farthest off."""
+    logits = torch.zeros(1, 1, 5, 10)
+    logits[0, 0, 0, :5] = 9.0
+    logits[0, 0, 2, 3], logits[0, 0, 4, 4], logits[0, 0, 4, 5] = 1.0, 3.0, -3.0
+    cells = torch.zeros(1, 5, 10, dtype=torch.int64)
+    cells[0, 0, :5] = -1
+    worst = (SOFTPLUS_1 + math.log(1 + math.e**3)) / 2
+    torch.testing.assert_close(cell_loss(logits, cells, 1.0, 0.5), cell_loss(logits, cells) + 0.5 * worst)
+
+
+@given(st.integers(0, 1000), st.integers(1, 4), st.floats(0.01, 2))
+def test_the_worst_cells_are_those_of_each_clip(seed: int, batch: int, weight: float) -> None:
+    logits, cells = random_logits(batch, 3, 4, 5, seed=seed), random_cells(batch, 4, 5, classes=3, seed=seed)
+    each = F.cross_entropy(logits, cells, ignore_index=-1, reduction="none").amax(dim=(1, 2))  # one cell of 20
+    torch.testing.assert_close(cell_loss(logits, cells, 1.5, weight), cell_loss(logits, cells, 1.5) + weight * each)
+
+
 def test_a_clip_without_known_cells_has_no_cell_loss() -> None:
     logits = random_logits(1, 1, 1, 2).requires_grad_()
-    loss = cell_loss(logits, UNKNOWN)
+    loss = cell_loss(logits, UNKNOWN, 2.0, 0.5)
     loss.sum().backward()
     assert loss.tolist() == [0.0]
     assert logits.grad is not None and not logits.grad.any()
@@ -126,10 +144,10 @@ def test_training_loss_weighs_clips_by_their_label() -> None:
     assert sum_of_weights == 12
 
 
-def test_training_loss_hands_on_the_weight_of_positives() -> None:
+def test_training_loss_hands_on_the_weights_of_cells() -> None:
     logits, cells = random_logits(1, 1, 1, 2), torch.tensor([[[0, 1]]])
-    loss, weight = training_loss(logits, torch.tensor([1]), cells, positive_weight=4.0)
-    torch.testing.assert_close(loss, cell_loss(logits, cells, 4.0)[0])
+    loss, weight = training_loss(logits, torch.tensor([1]), cells, positive_weight=4.0, hard_cell_weight=0.3)
+    torch.testing.assert_close(loss, cell_loss(logits, cells, 4.0, 0.3)[0])
     assert weight == 1
 
 
@@ -145,7 +163,11 @@ def test_sums_and_weights_of_parts_add_up_to_those_of_the_whole(seed: int, batch
     logits, cells = random_logits(batch, 3, 2, 2, seed=seed), random_cells(batch, 2, 2, classes=3, seed=seed)
     cells[::2] = -1
     labels = random_cells(batch, classes=3, seed=seed).clamp(min=0)
-    options: dict[str, Any] = {"class_weights": torch.tensor([0.5, 2.0, 3.0]), "positive_weight": 1.7}
+    options: dict[str, Any] = {
+        "class_weights": torch.tensor([0.5, 2.0, 3.0]),
+        "positive_weight": 1.7,
+        "hard_cell_weight": 0.2,
+    }
     parts = [
         training_loss(logits[part], labels[part], cells[part], **options) for part in (slice(cut), slice(cut, None))
     ]

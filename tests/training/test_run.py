@@ -576,8 +576,9 @@ def test_classes_weigh_alike_unless_told_otherwise(
 
 
 def test_an_option_without_effect_warns(run: Train, caplog: pytest.LogCaptureFixture) -> None:
-    run(epochs=1, positive_weight=3.0)
-    assert "positive_weight has no effect: no training sequence has masks" in caplog.messages
+    run(epochs=1, positive_weight=3.0, hard_cell_weight=0.1)
+    for name in ("positive_weight", "hard_cell_weight"):
+        assert f"{name} has no effect: no training sequence has masks" in caplog.messages
 
 
 def test_three_classes_and_videos_in_place_of_folders(
