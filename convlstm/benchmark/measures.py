@@ -7,6 +7,7 @@ import logging
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -238,9 +239,9 @@ def frame_gflop(network: PlainNetwork, size: tuple[int, int]) -> tuple[float, fl
     """What convolutions take to encode a frame, and for one step of the recurrence; counted from shapes."""
     first = network.encoder[0]
     assert isinstance(first, torch.nn.Conv2d)
-    num_outputs, downsample = network.final_classifier.out_channels, network.downsample
-    blank = PlainNetwork(network.lags, network.differences, num_outputs, downsample=downsample).to("meta")
-    features = torch.empty(1, first.in_channels, size[0] // downsample, size[1] // downsample, device="meta")
+    blank = deepcopy(network).to("meta")
+    height, width = (side // network.downsample for side in size)
+    features = torch.empty(1, first.in_channels, height, width, device="meta")
     with torch.inference_mode():
         with FlopCounterMode(display=False) as encode:
             gates = blank.conv_x(blank.encoder(features))

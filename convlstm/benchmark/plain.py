@@ -34,6 +34,7 @@ class PlainNetwork(nn.Module):
         num_outputs: int = 1,
         *,
         downsample: int = 1,
+        strides: Sequence[int] = (2, 2, 2, 2, 2),
     ) -> None:
         super().__init__()
         self.downsample = downsample
@@ -43,8 +44,7 @@ class PlainNetwork(nn.Module):
         channels = (3 + num_differences, 16, 32, 64, 128, 64)
         layers: list[nn.Module] = []
         for i in range(5):
-            stride = 2 if i else 2 // downsample
-            layers += [nn.Conv2d(channels[i], channels[i + 1], 3, stride=stride, padding=1), nn.ReLU()]
+            layers += [nn.Conv2d(channels[i], channels[i + 1], 3, stride=strides[i], padding=1), nn.ReLU()]
         self.encoder = nn.Sequential(*layers)
         self.conv_x = nn.Conv2d(64, 4 * HIDDEN, 3, padding=1)
         self.conv_h = nn.Conv2d(HIDDEN, 4 * HIDDEN, 3, padding=1, bias=False)
@@ -111,7 +111,7 @@ def blank_network(config: ModelConfig) -> PlainNetwork:
     """The plain network of a model, with weights of its own."""
     num_outputs = 1 if len(config.classes) == 2 else len(config.classes)
     lags = config.lags if config.stem == "motion" else ()
-    return PlainNetwork(lags, config.differences, num_outputs, downsample=config.downsample)
+    return PlainNetwork(lags, config.differences, num_outputs, downsample=config.downsample, strides=config.strides)
 
 
 def plain_network(config: ModelConfig, weights: Mapping[str, Tensor]) -> PlainNetwork:

@@ -22,6 +22,7 @@ from convlstm.config.fields import (
     Precision,
     ShortSequences,
     Stem,
+    Unhalved,
     check_target_size,
     check_threshold,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "Stem",
     "SynthesizeConfig",
     "TrainConfig",
+    "Unhalved",
     "VerifyConfig",
     "check_target_size",
     "check_threshold",

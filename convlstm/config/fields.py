@@ -8,6 +8,7 @@ from convlstm.types import CELL_SIZE
 
 Stem = Literal["rgb", "motion"]
 Differences = Literal["frame", "local", "both"]
+Unhalved = Literal["first", "last"]
 Precision = Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
 DetectPrecision = Literal["auto", "32-true", "bf16-mixed"]
 EngineName = Literal["auto", "openvino", "onnx", "torch"]

@@ -10,6 +10,7 @@ from convlstm.config.fields import (
     Precision,
     ShortSequences,
     Stem,
+    Unhalved,
     check,
     check_not_negative,
     check_positive,
@@ -29,9 +30,11 @@ class ModelConfig:
     differences: Differences = setting(
         "frame", "What light is taken out before: that of the whole frame, local light, or both, side by side."
     )
-
     downsample: int = setting(
         1, "Pixels each way that become one before the stem: 1, or 2, which is faster; cells stay 32x32 pixels."
+    )
+    unhalved: Unhalved = setting(
+        "first", "With downsample 2: which convolution keeps its size; last: the encoder takes a third of the time."
     )
 
     def __post_init__(self) -> None:
@@ -49,6 +52,18 @@ class ModelConfig:
             f"lags must be different frame counts from 1 to 256, got {list(self.lags)}",
         )
         check(self.downsample in (1, 2), f"downsample must be 1 or 2, got {self.downsample}")
+        check(self.unhalved in get_args(Unhalved), f'unhalved must be "first" or "last", got "{self.unhalved}"')
+        check(
+            self.unhalved == "first" or self.downsample == 2,
+            "unhalved last needs downsample 2: with 1 every convolution halves",
+        )
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Of the encoder's five convolutions: 32 with `downsample`, since cells are 32x32 pixels of the frame."""
+        if self.downsample == 1:
+            return (2, 2, 2, 2, 2)
+        return (1, 2, 2, 2, 2) if self.unhalved == "first" else (2, 2, 2, 2, 1)
 
     @property
     def num_context(self) -> int:

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convlstm.config import GraphFormat
+from convlstm.config import GraphFormat, ModelConfig
 from convlstm.inference.engines.exported import ENCODER, HEAD, RECURRENCE, ExportedModel
 from convlstm.inference.engines.installed import require
 from convlstm.models.checkpoint import Checkpoint
-from convlstm.models.temporal_classifier import ENCODER_CHANNELS, HIDDEN_CHANNELS
+from convlstm.models.temporal_classifier import HIDDEN_CHANNELS
 from convlstm.types import CELL_SIZE, Float32Array
 
 OPSET = 17
@@ -128,28 +128,28 @@ def build_graphs(checkpoint: Checkpoint, scales: Scales | None = None) -> dict[s
     size = checkpoint.target_size
     grid = (size[0] // CELL_SIZE, size[1] // CELL_SIZE)
     return {
-        ENCODER: _encoder(weights, size, checkpoint.model.downsample, scales),
+        ENCODER: _encoder(weights, size, checkpoint.model, scales),
         RECURRENCE: _recurrence(weights, grid),
         HEAD: _head(weights, grid, checkpoint.seq_length),
     }
 
 
 def _encoder(
-    weights: Mapping[str, Float32Array], size: tuple[int, int], downsample: int, scales: Scales | None
+    weights: Mapping[str, Float32Array], size: tuple[int, int], model: ModelConfig, scales: Scales | None
 ) -> bytes:
-    """Features (1, C, H, W), H and W by `downsample`, to gates, `conv_x` of the encoded frame, (1, 4D, GH, GW)."""
+    """Features (1, C, H, W), sides by `model.downsample`, to gates, `conv_x` of the encoded frame, (1, 4D, GH, GW)."""
     graph = GraphWriter(ENCODER)
     grid = (size[0] // CELL_SIZE, size[1] // CELL_SIZE)
-    shape = (1, weights["encoder.0.weight"].shape[1], size[0] // downsample, size[1] // downsample)
+    shape = (1, weights["encoder.0.weight"].shape[1], size[0] // model.downsample, size[1] // model.downsample)
     value = graph.input("features", shape)
-    for layer in range(len(ENCODER_CHANNELS)):
+    for layer, stride in enumerate(model.strides):
         kernel, bias = weights[f"encoder.{2 * layer}.weight"], graph.constant(weights[f"encoder.{2 * layer}.bias"])
         if scales is None or layer == 0:  # the first layer's inputs, colours and differences, differ too much
             weight = graph.constant(kernel)
         else:
             value = _quantised(graph, value, scales.activations[layer - 1])
             weight = _quantised_weight(graph, kernel)
-        value = graph("Relu", graph.conv(value, weight, bias, stride=2 if layer else 2 // downsample))
+        value = graph("Relu", graph.conv(value, weight, bias, stride=stride))
     conv_x = (graph.constant(weights[f"temporal_layer.cell_list.0.conv_x.{kind}"]) for kind in ("weight", "bias"))
     graph.output("gates", graph.conv(value, *conv_x), (1, 4 * HIDDEN_CHANNELS, *grid))
     return graph.model()

@@ -5,6 +5,7 @@ one per class for more).
 """
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -44,10 +45,9 @@ class TemporalClassifier(nn.Module):
         num_lags = len(self.config.lags) if self.config.stem == "motion" else 0
         num_inputs = 3 + num_differences(self.config.differences) * num_lags
         layers: list[nn.Module] = []
-        stride = 2 // self.config.downsample  # of the first layer; cells are 32x32 pixels either way
-        for before, after in zip((num_inputs, *ENCODER_CHANNELS), ENCODER_CHANNELS, strict=False):
+        channels = pairwise((num_inputs, *ENCODER_CHANNELS))
+        for (before, after), stride in zip(channels, self.config.strides, strict=True):
             layers += [nn.Conv2d(before, after, 3, stride=stride, padding=1), nn.ReLU()]
-            stride = 2
         self.encoder = Encoder(*layers)
         self.temporal_layer = ConvLSTM(ENCODER_CHANNELS[-1], HIDDEN_CHANNELS, 3)
         num_classes = len(self.config.classes)

@@ -65,7 +65,7 @@ def begin_from(model: TemporalClassifier, checkpoint: Checkpoint, name: str) -> 
     if config.stem == "motion":
         network += f", lags {_shown(config.lags)}, differences {config.differences}"
     if config.downsample > 1:
-        network += f", downsample {config.downsample}"
+        network += f", downsample {config.downsample}, unhalved {config.unhalved}"
     logger.info("first weights: %s (%s), %s", name, checkpoint.digest[:12], network)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from convlstm.benchmark.plain import plain_heatmaps, plain_network
-from convlstm.config import Differences, ModelConfig, Stem
+from convlstm.config import Differences, Stem, Unhalved
 from convlstm.inference.engines.torch import TorchEngine
 from convlstm.inference.stream import HeatmapStream
 from convlstm.models.checkpoint import Checkpoint
@@ -21,18 +21,24 @@ NETWORKS: list[tuple[Stem, Differences, tuple[str, ...]]] = [
 
 
 def make_model(
-    stem: Stem, differences: Differences, classes: tuple[str, ...], downsample: int = 1
+    stem: Stem,
+    differences: Differences,
+    classes: tuple[str, ...],
+    downsample: int = 1,
+    unhalved: Unhalved = "first",
 ) -> TemporalClassifier:
     torch.manual_seed(0)
-    return TemporalClassifier(ModelConfig(stem=stem, differences=differences, classes=classes, downsample=downsample))
+    return TemporalClassifier(
+        stem=stem, differences=differences, classes=classes, downsample=downsample, unhalved=unhalved
+    )
 
 
-@pytest.mark.parametrize("downsample", [1, 2])
+@pytest.mark.parametrize(("downsample", "unhalved"), [(1, "first"), (2, "first"), (2, "last")])
 @pytest.mark.parametrize("network", NETWORKS, ids=lambda network: "-".join(network[:2]))
 def test_the_plain_network_computes_what_ours_computes(
-    network: tuple[Stem, Differences, tuple[str, ...]], downsample: int
+    network: tuple[Stem, Differences, tuple[str, ...]], downsample: int, unhalved: Unhalved
 ) -> None:
-    model = make_model(*network, downsample)
+    model = make_model(*network, downsample, unhalved)
     plain = plain_network(model.config, model.state_dict())
     clips = torch.rand(2, 7 + model.config.num_context, 3, 64, 96)
     torch.testing.assert_close(plain(clips), model(clips, model.config.num_context), atol=1e-5, rtol=1e-4)

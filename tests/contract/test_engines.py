@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convlstm.config import Differences, EngineName, Mode, ModelConfig, Stem
+from convlstm.config import Differences, EngineName, Mode, ModelConfig, Stem, Unhalved
 from convlstm.inference.engines.base import Engine
 from convlstm.inference.engines.graphs import GraphEngine
 from convlstm.inference.engines.installed import is_installed
@@ -26,13 +26,14 @@ SIZE = (64, 96)
 LAGS = (1, 3, 9)
 TOLERANCES = {"torch": 1e-5, "onnx": 1e-3, "openvino": 1e-3}
 ENGINES: list[EngineName] = ["torch", "onnx", "openvino"]
-Network = tuple[Stem, Differences, tuple[str, ...], int]
+Network = tuple[Stem, Differences, tuple[str, ...], int, Unhalved]
 NETWORKS: list[Network] = [
-    ("rgb", "frame", ("static", "dynamic"), 1),
-    ("motion", "frame", ("static", "dynamic"), 1),
-    ("motion", "local", ("static", "dynamic", "negative"), 2),
-    ("motion", "both", ("calm", "smoke", "fire"), 1),
-    ("rgb", "frame", ("static", "dynamic"), 2),
+    ("rgb", "frame", ("static", "dynamic"), 1, "first"),
+    ("motion", "frame", ("static", "dynamic"), 1, "first"),
+    ("motion", "local", ("static", "dynamic", "negative"), 2, "first"),
+    ("motion", "both", ("calm", "smoke", "fire"), 1, "first"),
+    ("rgb", "frame", ("static", "dynamic"), 2, "first"),
+    ("motion", "local", ("static", "dynamic"), 2, "last"),
 ]
 FEW = settings(max_examples=max(4, settings().max_examples // 10))  # each runs the network
 
@@ -46,10 +47,12 @@ def name(request: pytest.FixtureRequest) -> EngineName:
 
 
 @cache
-def make_checkpoint(stem: Stem, differences: Differences, classes: tuple[str, ...], downsample: int) -> Checkpoint:
+def make_checkpoint(
+    stem: Stem, differences: Differences, classes: tuple[str, ...], downsample: int, unhalved: Unhalved
+) -> Checkpoint:
     """Random weights, large enough that heatmaps of different windows differ a lot."""
     torch.manual_seed(0)
-    config = ModelConfig(classes=classes, stem=stem, lags=LAGS, differences=differences, downsample=downsample)
+    config = ModelConfig(classes, stem, LAGS, differences, downsample, unhalved)
     model = TemporalClassifier(config)
     with torch.no_grad():
         for layer in model.encoder:
@@ -60,11 +63,8 @@ def make_checkpoint(stem: Stem, differences: Differences, classes: tuple[str, ..
 
 
 @cache
-def make_engine(
-    name: EngineName, stem: Stem, differences: Differences, classes: tuple[str, ...], downsample: int
-) -> Engine:
-    checkpoint = make_checkpoint(stem, differences, classes, downsample)
-    return open_engine(checkpoint, engine=name, device="cpu", precision="32-true")
+def make_engine(name: EngineName, *network: *Network) -> Engine:
+    return open_engine(make_checkpoint(*network), engine=name, device="cpu", precision="32-true")
 
 
 @cache
@@ -85,7 +85,7 @@ def plain(checkpoint: Checkpoint, indices: Sequence[int], seq_length: int) -> Fl
 
 
 @pytest.mark.parametrize(
-    "network", NETWORKS, ids=lambda network: "-".join((*network[:2], str(len(network[2])), str(network[3])))
+    "network", NETWORKS, ids=lambda network: "-".join((*network[:2], str(len(network[2])), str(network[3]), network[4]))
 )
 @pytest.mark.parametrize("mode", ["windowed", "stateful"])
 def test_heatmaps_equal_those_of_the_plain_network(name: EngineName, network: Network, mode: Mode) -> None:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from convlstm.config import ModelConfig
+from convlstm.errors import ConfigError
 from convlstm.models.temporal_classifier import TemporalClassifier
 
 pytestmark = pytest.mark.pure
@@ -44,6 +45,19 @@ def test_each_lag_adds_the_weights_of_one_input_channel() -> None:
     assert num_parameters(TemporalClassifier(stem="motion")) == 281_985 + 3 * 16 * 9
     assert num_parameters(TemporalClassifier(ModelConfig(stem="motion", lags=(2,)))) == 281_985 + 16 * 9
     assert num_parameters(TemporalClassifier(classes=("a", "b", "c"))) == 281_985 + 2 * 33
+
+
+def test_with_frames_shrunk_one_convolution_keeps_its_size() -> None:
+    """Either way a cell is 32x32 pixels of the frame, and the weights have the same shapes."""
+    shapes = {name: tensor.shape for name, tensor in TemporalClassifier(downsample=2).state_dict().items()}
+    for unhalved, strides in (("first", (1, 2, 2, 2, 2)), ("last", (2, 2, 2, 2, 1))):
+        model = TemporalClassifier(downsample=2, unhalved=unhalved)
+        assert tuple(layer.stride[0] for layer in model.encoder if isinstance(layer, torch.nn.Conv2d)) == strides
+        assert {name: tensor.shape for name, tensor in model.state_dict().items()} == shapes
+        with torch.inference_mode():
+            assert model(clips(1, 2, 96, 160)).shape == (1, 1, 3, 5)
+    with pytest.raises(ConfigError, match="unhalved last needs downsample 2"):
+        TemporalClassifier(unhalved="last")
 
 
 @pytest.mark.parametrize(("height", "width", "grid"), [(320, 320, (10, 10)), (640, 480, (20, 15)), (32, 64, (1, 2))])

@@ -2,13 +2,14 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convlstm.config import ModelConfig, TrainConfig
+from convlstm.config import ModelConfig, TrainConfig, Unhalved
 from convlstm.errors import CheckpointError, ConfigError
 from convlstm.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
@@ -57,15 +58,19 @@ def test_a_default_that_was_asked_for_counts_too() -> None:
     assert with_network_of(config, FOUND, given={"classes"}).classes == config.classes
 
 
+def model_config(size: tuple[int, Unhalved], **options: Any) -> ModelConfig:
+    return ModelConfig(downsample=size[0], unhalved=size[1], **options)
+
+
 models = st.builds(
-    ModelConfig,
+    model_config,
+    size=st.sampled_from([(1, "first"), (2, "first"), (2, "last")]),
     classes=st.sampled_from([("static", "dynamic"), ("calm", "fire"), ("static", "dynamic", "negative")]),
     stem=st.sampled_from(["rgb", "motion"]),
     lags=st.lists(st.integers(1, 12), min_size=1, max_size=3, unique=True).map(tuple),
     differences=st.sampled_from(["frame", "local", "both"]),
-    downsample=st.sampled_from([1, 2]),
 )
-NETWORK = ("stem", "lags", "differences", "downsample")
+NETWORK = ("stem", "lags", "differences", "downsample", "unhalved")
 
 
 @given(wanted=models, found=models)
