@@ -34,7 +34,7 @@ class ModelConfig:
         1, "Pixels each way that become one before the stem: 1, or 2, which is faster; cells stay 32x32 pixels."
     )
     unhalved: Unhalved = setting(
-        "first", "With downsample 2: which convolution keeps its size; last: the encoder takes a third of the time."
+        "first", "With downsample 2: which convolution keeps its size; last: the encoder computes a third."
     )
 
     def __post_init__(self) -> None:
