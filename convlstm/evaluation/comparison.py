@@ -57,6 +57,8 @@ METRICS = {
     "cell_iou": Metric("cells: IoU"),
     "cell_precision_at_recall": Metric("cells: precision at recall"),
     "cell_ece": Metric("cells: calibration error", higher_is_better=False),
+    "cell_recall": Metric("dynamic cells found", unit="%"),
+    "cell_false_positive_rate": Metric("static cells called dynamic", higher_is_better=False, unit="%"),
     "window_ap": Metric("windows: average precision"),
     "window_auc": Metric("windows: area under ROC"),
     "window_f1": Metric("windows: F1"),
@@ -72,12 +74,14 @@ METRICS = {
 
 @dataclass(frozen=True)
 class KindFigures:
-    """Windows of one kind of sequence: how many static and dynamic ones, and by method what became of them."""
+    """One kind of sequence: how many static and dynamic windows it has, and by method what became of them.
+
+    `shares` holds the metrics false_windows, found_windows, cell_recall and cell_false_positive_rate.
+    """
 
     num_static: int
     num_dynamic: int
-    false_windows: Mapping[str, Estimate]
-    found_windows: Mapping[str, Estimate]
+    shares: Mapping[str, Mapping[str, Estimate]]
 
 
 class Comparison:
@@ -147,7 +151,7 @@ class Comparison:
             notes.append("no truth per cell: figures per cell are undefined")
         elif not cells.is_defined:
             missing = "static" if cells.num_positives else "dynamic"
-            notes.append(f"the truth per cell holds nothing {missing}: figures per cell are undefined")
+            notes.append(f"the truth per cell holds nothing {missing}: figures per cell that need both are undefined")
         truths = [truth for sequence in self.sequences for truth in sequence.truths]
         if unknown := truths.count(None):
             notes.append(f"{unknown} of {len(truths)} windows have no clear truth and count in no figure per window")
@@ -203,27 +207,26 @@ class Comparison:
     def _shares(self, method: str, kind: str | None = None) -> dict[str, Estimate]:
         """Of all sequences, or of those of one kind."""
         false, static, found, dynamic = np.zeros((4, len(self.sequences)))
+        cells = np.zeros((len(self.sequences), 2, 2))  # truth, prediction
         for place, sequence in enumerate(self.sequences):
             if kind is not None and sequence.kind != kind:
                 continue
             scores = sequence.methods[method]
+            cells[place] = scores.cells.confusion(self.thresholds[method])
             static[place], dynamic[place] = sequence.truths.count(False), sequence.truths.count(True)
             false[place] = sum(self.is_false(scores, sequence, window) for window in range(len(sequence)))
             found[place] = sum(hit for hit, truth in zip(scores.found, sequence.truths, strict=True) if truth)
         return {
             "false_windows": self.bootstrap.share(false, static),
             "found_windows": self.bootstrap.share(found, dynamic),
+            "cell_false_positive_rate": self.bootstrap.share(cells[:, 0, 1], cells[:, 0].sum(axis=1)),
+            "cell_recall": self.bootstrap.share(cells[:, 1, 1], cells[:, 1].sum(axis=1)),
         }
 
     def _of_kind(self, kind: str) -> KindFigures:
         truths = [truth for sequence in self.sequences if sequence.kind == kind for truth in sequence.truths]
         shares = {method: self._shares(method, kind) for method in self.methods}
-        return KindFigures(
-            num_static=truths.count(False),
-            num_dynamic=truths.count(True),
-            false_windows={method: found["false_windows"] for method, found in shares.items()},
-            found_windows={method: found["found_windows"] for method, found in shares.items()},
-        )
+        return KindFigures(num_static=truths.count(False), num_dynamic=truths.count(True), shares=shares)
 
     def _delays(self, method: str) -> dict[str, Estimate]:
         """From the onset to the end of the first window that is found; infinite where none is."""

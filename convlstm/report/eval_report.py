@@ -6,7 +6,7 @@ from pathlib import Path
 
 from convlstm.atomic import atomic_write_text
 from convlstm.clips import resize_frame
-from convlstm.evaluation.comparison import METRICS, UNDEFINED, Comparison
+from convlstm.evaluation.comparison import METRICS, UNDEFINED, Comparison, KindFigures
 from convlstm.evaluation.metrics import BinaryScores, bin_probabilities
 from convlstm.evaluation.scoring import MODEL
 from convlstm.evaluation.worst import WorstWindow
@@ -21,6 +21,12 @@ METHOD_NAMES = {
     "mog2": "MOG2",
     "knn": "KNN",
     "optical_flow": "optical flow",
+}
+
+MODEL_BY_KIND = {
+    "found_windows": "found: model",
+    "cell_recall": "cells found: model",
+    "cell_false_positive_rate": "cells false: model",
 }
 
 SUMMARY = ("cell_ap", "cell_f1", "window_auc", "sequence_auc", "false_windows", "found_windows", "seconds_to_detection")
@@ -116,20 +122,27 @@ def _tables(comparison: Comparison) -> list[Table]:
 
 
 def _kind_table(comparison: Comparison) -> Table:
-    false, found = METRICS["false_windows"], METRICS["found_windows"]
     names = [f"false: {METHOD_NAMES[method]}" for method in comparison.methods]
     rows = [
         [
             kind,
             str(figures.num_static),
-            *(false.text(figures.false_windows[method]) for method in comparison.methods),
+            *(_kind_share(figures, method, "false_windows") for method in comparison.methods),
             str(figures.num_dynamic),
-            found.text(figures.found_windows[MODEL]),
+            *(_kind_share(figures, MODEL, name) for name in MODEL_BY_KIND),
         ]
         for kind, figures in comparison.by_kind.items()
     ]
-    caption = "false: share of the static windows that are called dynamic; found: share of the dynamic ones that are."
-    return Table("By kind", ["kind", "static windows", *names, "dynamic windows", "found: model"], rows, caption)
+    caption = (
+        "false: share of the static windows that are called dynamic; found: share of the dynamic ones that are; of "
+        "cells: share of the dynamic ones that are hot, and of the static ones."
+    )
+    header = ["kind", "static windows", *names, "dynamic windows", *MODEL_BY_KIND.values()]
+    return Table("By kind", header, rows, caption)
+
+
+def _kind_share(figures: KindFigures, method: str, name: str) -> str:
+    return METRICS[name].text(figures.shares[method][name])
 
 
 def _figures(comparison: Comparison) -> list[Figure]:
@@ -173,7 +186,7 @@ def _pr_curve(scores: BinaryScores) -> tuple[Sequence[float], Sequence[float], f
 
 def _kind_figures(comparison: Comparison) -> list[Figure]:
     shares = {
-        kind: {METHOD_NAMES[method]: share for method, share in figures.false_windows.items()}
+        kind: {METHOD_NAMES[method]: shares["false_windows"] for method, shares in figures.shares.items()}
         for kind, figures in comparison.by_kind.items()
         if figures.num_static
     }

@@ -46,8 +46,7 @@ def write_metrics(path: Path, comparison: Comparison, facts: Mapping[str, Any]) 
                     kind: {
                         "num_static": figures.num_static,
                         "num_dynamic": figures.num_dynamic,
-                        "false_windows": _estimate(figures.false_windows[method]),
-                        "found_windows": _estimate(figures.found_windows[method]),
+                        **{name: _estimate(item) for name, item in figures.shares[method].items()},
                     }
                     for kind, figures in comparison.by_kind.items()
                 },

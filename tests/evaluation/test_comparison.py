@@ -82,6 +82,8 @@ def test_figures_are_those_of_all_scores_together() -> None:
         "cell_iou": cells.iou(0.5),
         "cell_precision_at_recall": cells.precision_at_recall(0.75),
         "cell_ece": cells.calibration_error(),
+        "cell_recall": cells.confusion(0.5)[1, 1] / cells.num_positives,
+        "cell_false_positive_rate": cells.confusion(0.5)[0, 1] / cells.num_negatives,
         "window_ap": windows.average_precision(),
         "window_auc": windows.auc(),
         "window_f1": windows.f1(0.5),
@@ -107,9 +109,9 @@ def test_false_and_found_windows() -> None:
     kinds = comparison.by_kind
     assert list(kinds) == ["fire", "night", "rain"]
     assert [(kinds[k].num_static, kinds[k].num_dynamic) for k in kinds] == [(1, 2), (1, 0), (3, 0)]
-    assert [kinds[k].false_windows[MODEL].value for k in kinds] == [1, 0, 1 / 3]
-    assert not kinds["rain"].false_windows[MODEL].has_interval
-    assert math.isnan(kinds["rain"].found_windows[MODEL].value)
+    assert [kinds[k].shares[MODEL]["false_windows"].value for k in kinds] == [1, 0, 1 / 3]
+    assert not kinds["rain"].shares[MODEL]["false_windows"].has_interval
+    assert math.isnan(kinds["rain"].shares[MODEL]["found_windows"].value)
     assert compare([still, calm, fire], false_cells=2).estimates[MODEL]["false_windows"].value == 3 / 5
     assert comparison.is_false(fire.methods[MODEL], fire, 3) and not comparison.is_false(fire.methods[MODEL], fire, 2)
 
@@ -118,8 +120,19 @@ def test_kinds_of_several_sequences_have_intervals() -> None:
     rain = [sequence(f"r{i}", [(0.9, False, 9 * (i % 2), False)] * 3, kind="rain") for i in range(6)]
     figures = compare([*rain, sequence("x", [(0.9, True, 1, True)])]).by_kind
     assert list(figures) == ["(no kind)", "rain"]
-    share = figures["rain"].false_windows[MODEL]
+    share = figures["rain"].shares[MODEL]["false_windows"]
     assert share.value == 0.5 and share.low < 0.5 < share.high
+
+
+def test_cells_of_a_kind_are_counted_at_its_threshold() -> None:
+    cells = BinaryScores.of([0.9, 0.4, 0.6, 0.7, 0.1, 0.2], [True, True, True, False, False, False])
+    fires = [sequence(f"f{i}", [(0.9, True, 1, True)], kind="fire", cells=cells) for i in range(3)]
+    calm = sequence("calm", [(0.9, False, 1, False)], kind="rain", cells=BinaryScores.of([0.9, 0.1], [False, False]))
+    kinds = compare([*fires, calm]).by_kind
+    assert kinds["fire"].shares[MODEL]["cell_recall"].value == pytest.approx(2 / 3)
+    assert kinds["fire"].shares[MODEL]["cell_false_positive_rate"].value == pytest.approx(1 / 3)
+    assert kinds["rain"].shares[MODEL]["cell_false_positive_rate"].value == 1 / 2
+    assert math.isnan(kinds["rain"].shares[MODEL]["cell_recall"].value)
 
 
 def test_delay_runs_from_the_onset_to_the_end_of_the_first_window_found() -> None:
@@ -154,10 +167,11 @@ def test_baselines_have_their_own_thresholds_and_no_calibration() -> None:
 def test_one_kind_of_truth_leaves_figures_undefined_and_says_so() -> None:
     comparison = compare([sequence("a", [(0.1, False, 0, False)], cells=BinaryScores.of([0.1], [False]))])
     found = comparison.estimates[MODEL]
-    assert [name for name in METRICS if not math.isnan(found[name].value)] == ["false_windows"]
+    defined = [name for name in METRICS if not math.isnan(found[name].value)]
+    assert defined == ["cell_false_positive_rate", "false_windows"]
     assert comparison.notes() == [
         "one sequence or group only: intervals are undefined, since they come from resampling those",
-        "the truth per cell holds nothing dynamic: figures per cell are undefined",
+        "the truth per cell holds nothing dynamic: figures per cell that need both are undefined",
         "no dynamic window: what is said of both kinds is undefined per window",
     ]
 

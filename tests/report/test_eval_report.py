@@ -69,6 +69,7 @@ def test_the_report_holds_everything_and_names_do_no_harm(comparison: Comparison
 def test_the_best_figure_of_a_row_stands_out(comparison: Comparison) -> None:
     table, kinds = _tables(comparison)
     assert table.header == ["", "model", "KNN"]
+    assert kinds.header[-3:] == ["found: model", "cells found: model", "cells false: model"]
     rows = {row[0]: number for number, row in enumerate(table.rows)}
     strong = {(row, column) for row, column in table.strong}
     assert (rows["windows: area under ROC"], 1) in strong and (rows["windows: area under ROC"], 2) not in strong
@@ -84,7 +85,7 @@ def test_the_best_figure_of_a_row_stands_out(comparison: Comparison) -> None:
 def test_undefined_rows_and_kinds_are_left_out() -> None:
     alone = Comparison([sequence("s", False, 0, kind="")], threshold=0.5, at_recall=0.9, false_cells=3, num_resamples=9)
     (table,) = _tables(alone)
-    assert [row[0] for row in table.rows] == ["static windows called dynamic"]
+    assert [row[0] for row in table.rows] == ["static cells called dynamic", "static windows called dynamic"]
     assert "intervals" not in table.caption
     assert [figure.title for figure in _figures(alone)] == ["Precision and recall", "ROC", "Reliability", "Histogram"]
     assert summary_line(alone) == "static windows called dynamic 0.0 %"

@@ -49,6 +49,8 @@ def test_every_figure_is_there_with_its_interval(comparison: Comparison, tmp_pat
     assert model["by_kind"]["rain"]["num_static"] == 2 and model["by_kind"]["rain"]["num_dynamic"] == 2
     assert model["by_kind"]["rain"]["false_windows"]["value"] == 0.5
     assert content["methods"]["knn"]["by_kind"]["rain"]["found_windows"]["value"] == 0.5
+    assert model["by_kind"]["rain"]["cell_recall"]["value"] == 1
+    assert model["by_kind"]["rain"]["cell_false_positive_rate"]["value"] == 0
 
 
 def test_every_window_is_there_for_every_method(comparison: Comparison, tmp_path: Path) -> None:
