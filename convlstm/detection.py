@@ -19,6 +19,7 @@ from convlstm.events import EventTracker, FrameTimes, time_spans
 from convlstm.heatmap import hot_cells, window_score
 from convlstm.inference.predictor import Predictor
 from convlstm.inference.stream import FRAMES_PER_CALL
+from convlstm.opencv_threads import opencv_in_one_thread
 from convlstm.progress import Progress
 from convlstm.region import Region, parse_polygons
 from convlstm.report.heatmap_file import HeatmapFile
@@ -65,7 +66,11 @@ def detect(source: str | Path, weights: str | Path = SHIPPED, config: DetectConf
     and ConfigError for unusable weights and settings.
     """
     reuse_freed_memory()
-    config = config or DetectConfig()
+    with opencv_in_one_thread():
+        return _detect(source, weights, config or DetectConfig())
+
+
+def _detect(source: str | Path, weights: str | Path, config: DetectConfig) -> DetectResult:
     cameras = find_cameras(source, config)
     sources = [] if cameras else find_sources(source, batch=config.batch)
     predictor = Predictor(

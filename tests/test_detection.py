@@ -6,11 +6,12 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -20,6 +21,7 @@ from convlstm.config import DetectConfig, ModelConfig
 from convlstm.detection import DetectResult, detect
 from convlstm.errors import CheckpointError, DataError
 from convlstm.inference.predictor import Predictor
+from convlstm.inference.stream import HeatmapStream
 from convlstm.models.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
 from convlstm.sources.open import open_source
@@ -457,6 +459,25 @@ def test_what_cannot_even_start(recordings: Path, tmp_path: Path, job: Callable[
     with pytest.raises(DataError, match=r"cannot write to .*taken: File exists"):
         job(recordings / "cam2", output=tmp_path / "taken")
     assert not (tmp_path / "results").exists()
+
+
+def test_opencv_leaves_the_cores_to_the_network_meanwhile(
+    recordings: Path, job: Callable[..., DetectResult], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, seen = cv2.getNumThreads(), []
+    process = HeatmapStream.process
+
+    def noting(self: HeatmapStream, frames: Sequence[Frame]) -> list[Heatmap]:
+        seen.append(cv2.getNumThreads())
+        return process(self, frames)
+
+    monkeypatch.setattr(HeatmapStream, "process", noting)
+    cv2.setNumThreads(2)
+    try:
+        job(recordings / "cam1")
+        assert set(seen) == {1} and cv2.getNumThreads() == 2
+    finally:
+        cv2.setNumThreads(before)
 
 
 def test_another_frame_rate_than_in_training_is_said(

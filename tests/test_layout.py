@@ -21,6 +21,7 @@ ORDER = (
     "shipped",
     "atomic",
     "allocator",
+    "opencv_threads",
     "interrupts",
     "clips",
     "heatmap",

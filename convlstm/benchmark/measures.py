@@ -28,6 +28,7 @@ from convlstm.inference.predictor import Predictor
 from convlstm.inference.probabilities import dynamic_probability
 from convlstm.inference.stream import FRAMES_PER_CALL
 from convlstm.models.checkpoint import Checkpoint
+from convlstm.opencv_threads import opencv_in_one_thread
 from convlstm.report.results import ResultsFolder
 from convlstm.sources.ahead import decoded_ahead
 from convlstm.sources.open import find_sources
@@ -177,7 +178,7 @@ def engine_measures(
             DetectJob(predictor, config).run(find_sources(clip, batch=False))
 
     def make(name: str, work: Callable[[], object], gflop: float | None) -> Measure:
-        return Measure(name, work, len(frames), engine.name, label, gflop)
+        return Measure(name, opencv_in_one_thread()(work), len(frames), engine.name, label, gflop)  # as in `detect`
 
     return [
         make("encode", lambda: encode_all(engine, frames), encode_gflop),

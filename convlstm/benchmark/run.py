@@ -33,6 +33,7 @@ from convlstm.inference.engines.installed import PACKAGES, is_installed
 from convlstm.inference.engines.torch import has_bf16, resolve_device
 from convlstm.inference.predictor import Predictor
 from convlstm.models.checkpoint import Checkpoint, load_checkpoint
+from convlstm.opencv_threads import opencv_in_one_thread
 from convlstm.shipped import resolve_weights
 from convlstm.sources.video import VideoSource
 from convlstm.types import Frame
@@ -207,15 +208,16 @@ class _Run:
     def _measure_streams(self, fastest: tuple[str, str], frames_per_second: float) -> list[Figures]:
         seconds = self.config.stream_seconds
         predictor = self.predictors[fastest]
-        return [
-            {
-                "engine": fastest[0],
-                "precision": fastest[1],
-                "fps": fps,
-                "streams": streams_that_keep_up(predictor, self.clip, fps, int(frames_per_second / fps), seconds),
-            }
-            for fps in self.config.stream_fps
-        ]
+        with opencv_in_one_thread():
+            return [
+                {
+                    "engine": fastest[0],
+                    "precision": fastest[1],
+                    "fps": fps,
+                    "streams": streams_that_keep_up(predictor, self.clip, fps, int(frames_per_second / fps), seconds),
+                }
+                for fps in self.config.stream_fps
+            ]
 
     def _options(self) -> Figures:
         """Settings, and the footage, without folders: where it ran is nobody's business."""

@@ -67,7 +67,8 @@ def describe(report: Figures) -> str:
     ]
     lines = [
         f"{machine['gpu'] or 'no GPU'}; {machine['cpu']}, {machine['cores']} cores; matrix products, TFLOP/s: {rates}",
-        f"torch {machine['torch']} in {machine['threads']} threads, OpenCV in {machine['opencv_threads']}; {versions}",
+        f"torch {machine['torch']} in {machine['threads']} threads, OpenCV in {machine['opencv_threads']}, "
+        f"in one where an engine runs; {versions}",
         f"{options['source']}, {width}x{height}, {options['frames']} frames; network "
         f"{options['target_size'][1]}x{options['target_size'][0]}, stride {options['stride']}; "
         f"median of {options['repeats']}{': a quick run, its figures mean little' if options['quick'] else ''}",

@@ -81,7 +81,8 @@ def test_people_read_all_of_it() -> None:
         "streams": [{"engine": "openvino", "precision": "int8", "fps": 25.0, "streams": 9}],
     }
     text = describe(report)
-    assert "Example CPU, 2 cores" in text and "torch 2.0 in 1 threads, OpenCV in 2; av 18.0" in text
+    assert "Example CPU, 2 cores" in text
+    assert "torch 2.0 in 1 threads, OpenCV in 2, in one where an engine runs; av 18.0" in text
     assert "road.mp4, 1280x720, 240 frames; network 640x640, stride 3; median of 5" in text
     assert "quick" not in text and "quick" in describe({**report, "options": {**options, "quick": True}})
     assert re.search(r"engine +openvino +bf16-mixed +400.0 +20.00 +4.00 +- +25% +-", text)
