@@ -6,7 +6,7 @@ BIN := .venv/bin
 # Two, also on larger machines: some tests measure memory or use all cores themselves.
 TEST_PROCESSES ?= 2
 
-.PHONY: help demo test test-fast test-faults lint format bench weights clean
+.PHONY: help demo test test-fast test-faults lint format bench weights weights-fast clean
 
 help:
 	@echo "make demo       synthesise data, detect, fine-tune, report: some minutes after the install"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint       ruff and mypy"
 	@echo "make bench      training speed against a plain implementation: about 30 minutes"
 	@echo "make weights    train the weights that come with the package: hours (FOOTAGE=folder of photographs and videos)"
+	@echo "make weights-fast  the same for those called shipped-fast"
 	@echo "make format     let ruff format and mend"
 
 demo: .venv/.run
@@ -63,6 +64,27 @@ weights: .venv/.run
 	$(CALIBRATE) --data_root data/shipped_calibration --weights $(RUNS)/mean.safetensors --save_weights $(RUNS)/calibrated.safetensors
 	$(BIN)/convlstm export --weights $(RUNS)/calibrated.safetensors --target_size 640 640 --output $(RUNS)/shipped.safetensors
 	$(BIN)/convlstm export --weights $(RUNS)/shipped.safetensors --format onnx --output $(RUNS)/shipped_onnx
+
+FAST := runs/shipped_fast
+CALIBRATE_FAST := $(BIN)/convlstm eval --data_root data/shipped_fast_calibration --split val --stride 6 --baselines none \
+	--calibrate --output $(FAST)/eval --overwrite
+
+weights-fast: .venv/.run
+	$(call SYNTHESIZE,500) --config configs/shipped_fast_data.yaml
+	$(call SYNTHESIZE,450) --config configs/shipped_fast_data.yaml --output data/shipped_fast_more --num_train 2400 --num_val 160 \
+		--seed 41
+	$(call SYNTHESIZE,80) --output data/shipped_fast_calibration --num_train 0 --num_val 48 --num_test 0 --num_frames 28 \
+		--size 320 320 --severity 0.4 --seed 32
+	sed -i.bak 's/,train,/,val,/' data/shipped_fast_calibration/data.csv
+	$(BIN)/convlstm train --config configs/shipped_fast.yaml
+	$(CALIBRATE_FAST) --weights $(FAST)/exp/weights/best.pth --save_weights $(FAST)/first.safetensors
+	$(BIN)/convlstm train --config configs/shipped_fast.yaml --data_root data/shipped_fast_more --name second \
+		--weights $(FAST)/first.safetensors --lr 0.002 --epochs 3 --report_interval 3 --seed 3
+	$(BIN)/convlstm export --weights $(FAST)/second/weights/best.pth --average_with $(FAST)/first.safetensors \
+		--output $(FAST)/mean.safetensors
+	$(CALIBRATE_FAST) --weights $(FAST)/mean.safetensors --save_weights $(FAST)/calibrated.safetensors
+	$(BIN)/convlstm export --weights $(FAST)/calibrated.safetensors --target_size 640 640 --output $(FAST)/shipped_fast.safetensors
+	$(BIN)/convlstm export --weights $(FAST)/shipped_fast.safetensors --format onnx --output $(FAST)/shipped_fast_onnx
 
 lint: .venv/.dev
 	$(BIN)/ruff check
