@@ -39,15 +39,19 @@ bench: .venv/.dev
 RUNS := runs/shipped
 FOOTAGE ?=
 SYNTHESIZE = $(BIN)/convlstm data synthesize $(if $(FOOTAGE),--backgrounds $(FOOTAGE) --recordings $(FOOTAGE) --num_recordings $(1))
-CALIBRATE := $(BIN)/convlstm eval --split val --calibrate --baselines none --stride 6 --output $(RUNS)/eval --overwrite
+CALIBRATE = $(BIN)/convlstm eval --split val --calibrate --baselines none --stride 6 --output $(RUNS)/eval --overwrite
+
+define DRAW_CALIBRATION
+$(call SYNTHESIZE,80) --output $(1) --num_train 0 --num_val 48 --num_test 0 --num_frames 28 \
+		--size 320 320 --severity 0.4 --seed 32
+	sed -i.bak 's/,train,/,val,/' $(1)/data.csv # recordings are for training, unless one says otherwise
+endef
 
 weights: .venv/.run
 	$(call SYNTHESIZE,400) --config configs/shipped_data.yaml
 	$(call SYNTHESIZE,350) --config configs/shipped_mix.yaml
 	$(call SYNTHESIZE,450) --config configs/shipped_light.yaml
-	$(call SYNTHESIZE,80) --output data/shipped_calibration --num_train 0 --num_val 48 --num_test 0 --num_frames 28 \
-		--size 320 320 --severity 0.4 --seed 32
-	sed -i.bak 's/,train,/,val,/' data/shipped_calibration/data.csv # recordings are for training, unless one says otherwise
+	$(call DRAW_CALIBRATION,data/shipped_calibration)
 	$(BIN)/convlstm train --config configs/shipped.yaml
 	$(BIN)/convlstm train --config configs/shipped.yaml --name second --weights $(RUNS)/exp/weights/best.pth \
 		--lr 0.002 --epochs 5 --report_interval 5 --seed 1
@@ -65,26 +69,21 @@ weights: .venv/.run
 	$(BIN)/convlstm export --weights $(RUNS)/calibrated.safetensors --target_size 640 640 --output $(RUNS)/shipped.safetensors
 	$(BIN)/convlstm export --weights $(RUNS)/shipped.safetensors --format onnx --output $(RUNS)/shipped_onnx
 
-FAST := runs/shipped_fast
-CALIBRATE_FAST := $(BIN)/convlstm eval --data_root data/shipped_fast_calibration --split val --stride 6 --baselines none \
-	--calibrate --output $(FAST)/eval --overwrite
-
+weights-fast: RUNS := runs/shipped_fast
 weights-fast: .venv/.run
 	$(call SYNTHESIZE,500) --config configs/shipped_fast_data.yaml
 	$(call SYNTHESIZE,450) --config configs/shipped_fast_data.yaml --output data/shipped_fast_more --num_train 2400 --num_val 160 \
 		--seed 41
-	$(call SYNTHESIZE,80) --output data/shipped_fast_calibration --num_train 0 --num_val 48 --num_test 0 --num_frames 28 \
-		--size 320 320 --severity 0.4 --seed 32
-	sed -i.bak 's/,train,/,val,/' data/shipped_fast_calibration/data.csv
+	$(call DRAW_CALIBRATION,data/shipped_fast_calibration)
 	$(BIN)/convlstm train --config configs/shipped_fast.yaml
-	$(CALIBRATE_FAST) --weights $(FAST)/exp/weights/best.pth --save_weights $(FAST)/first.safetensors
+	$(CALIBRATE) --data_root data/shipped_fast_calibration --weights $(RUNS)/exp/weights/best.pth --save_weights $(RUNS)/first.safetensors
 	$(BIN)/convlstm train --config configs/shipped_fast.yaml --data_root data/shipped_fast_more --name second \
-		--weights $(FAST)/first.safetensors --lr 0.002 --epochs 3 --report_interval 3 --seed 3
-	$(BIN)/convlstm export --weights $(FAST)/second/weights/best.pth --average_with $(FAST)/first.safetensors \
-		--output $(FAST)/mean.safetensors
-	$(CALIBRATE_FAST) --weights $(FAST)/mean.safetensors --save_weights $(FAST)/calibrated.safetensors
-	$(BIN)/convlstm export --weights $(FAST)/calibrated.safetensors --target_size 640 640 --output $(FAST)/shipped_fast.safetensors
-	$(BIN)/convlstm export --weights $(FAST)/shipped_fast.safetensors --format onnx --output $(FAST)/shipped_fast_onnx
+		--weights $(RUNS)/first.safetensors --lr 0.002 --epochs 3 --report_interval 3 --seed 3
+	$(BIN)/convlstm export --weights $(RUNS)/second/weights/best.pth --average_with $(RUNS)/first.safetensors \
+		--output $(RUNS)/mean.safetensors
+	$(CALIBRATE) --data_root data/shipped_fast_calibration --weights $(RUNS)/mean.safetensors --save_weights $(RUNS)/calibrated.safetensors
+	$(BIN)/convlstm export --weights $(RUNS)/calibrated.safetensors --target_size 640 640 --output $(RUNS)/shipped_fast.safetensors
+	$(BIN)/convlstm export --weights $(RUNS)/shipped_fast.safetensors --format onnx --output $(RUNS)/shipped_fast_onnx
 
 lint: .venv/.dev
 	$(BIN)/ruff check

@@ -11,7 +11,7 @@ def opencv_in_one_thread() -> Iterator[None]:
     """Inside, OpenCV computes in the thread that calls it; its setting is the process's, and comes back afterwards.
 
     Its own threads wait busily for work, on the cores that decoder and encoder need: on two cores a frame was encoded
-    in 1.5 ms instead of 1.8.
+    in 1.5 ms instead of 1.7.
     """
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
