@@ -220,7 +220,7 @@ def encode_all(engine: Engine, frames: list[Frame]) -> list[Gates]:
     gates: list[Gates] = []
     context: Context = None
     for chunk in chunks(frames):
-        new, context = engine.encode(stacked(chunk), context)
+        new, context = engine.encode([frame.pixels for frame in chunk], context)
         gates += new
     return gates
 

@@ -75,11 +75,11 @@ class HeatmapStream:
         self._context: Context = None
         self._state: State = None
 
-    def _to_encode(self, frames: Sequence[Frame]) -> tuple[UInt8Array, Context]:
+    def _to_encode(self, frames: Sequence[Frame]) -> tuple[list[UInt8Array], Context]:
         """The next frames, gapless, resized, and the context for their encoding."""
         if self._last is not None and frames[0].index != self._last.index + 1:
             self._reset()
-        return np.stack([resize_frame(frame.pixels, self.target_size) for frame in frames]), self._context
+        return [resize_frame(frame.pixels, self.target_size) for frame in frames], self._context
 
     def _process_encoded(self, frames: Sequence[Frame], gates: list[Gates], context: Context) -> list[Heatmap]:
         self._context = context

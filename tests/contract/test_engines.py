@@ -170,7 +170,7 @@ def test_frames_under_way_at_a_time_come_out_as_one_by_one(name: EngineName) -> 
     together, _ = engine.encode(frames)
     context = None
     for frame, wanted in zip(frames, together, strict=True):
-        [gates], context = engine.encode(frame[None], context)
+        [gates], context = engine.encode([frame], context)
         np.testing.assert_allclose(gates, wanted, atol=1e-4 if name == "torch" else 0, rtol=0)
 
 

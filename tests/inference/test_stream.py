@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from convlstm.clips import consecutive_runs, count_windows, resize_frame, window_frames, window_starts
 from convlstm.config import Mode, Stem
-from convlstm.inference.engines.base import Context, Gates
+from convlstm.inference.engines.base import Context, Frames, Gates
 from convlstm.inference.engines.torch import TorchEngine
 from convlstm.inference.stream import FRAMES_PER_CALL, HeatmapStream, process_streams
 from convlstm.models.checkpoint import Checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
-from convlstm.types import Frame, Heatmap, UInt8Array
+from convlstm.types import Frame, Heatmap
 
 SEQ_LENGTH = 4
 SIZE = (64, 96)
@@ -308,7 +308,7 @@ def test_frames_of_several_streams_share_calls_up_to_a_limit(monkeypatch: pytest
     calls: list[list[int]] = []
     encode_streams = engine.encode_streams
 
-    def count(parts: Sequence[tuple[UInt8Array, Context]]) -> list[tuple[list[Gates], Context]]:
+    def count(parts: Sequence[tuple[Frames, Context]]) -> list[tuple[list[Gates], Context]]:
         calls.append([len(frames) for frames, _ in parts])
         return encode_streams(parts)
 

@@ -1,5 +1,7 @@
 """Reading ahead changes nothing but when things are made."""
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -85,3 +87,32 @@ def test_frames_come_as_they_are_and_resized(make_frames: Callable[..., list[NDA
     for frame, resized in pairs:
         assert (resized.index, resized.pts_seconds) == (frame.index, frame.pts_seconds)
         np.testing.assert_array_equal(resized.pixels, resize_frame(frame.pixels, (32, 64)))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are held to cores on Linux only")
+@pytest.mark.parametrize("num_cores", [1, 2, 3])
+def test_of_two_cores_the_thread_keeps_to_one_once_the_decoder_has_its_threads(
+    num_cores: int, make_frames: Callable[..., list[NDArray[np.uint8]]]
+) -> None:
+    cores = set(sorted(os.sched_getaffinity(0))[:num_cores])
+    if len(cores) < num_cores:
+        pytest.skip(f"this machine gives the tests {len(cores)} cores")
+    seen: list[set[int]] = []
+
+    def frames() -> Iterator[Frame]:
+        for index, pixels in enumerate(make_frames(4)):
+            seen.append(os.sched_getaffinity(0))
+            yield Frame(pixels, index, index / 25)
+
+    def detect() -> None:
+        os.sched_setaffinity(0, cores)  # of this thread alone, and of those it starts
+        list(decoded_ahead(frames(), (32, 64)))
+        seen.append(os.sched_getaffinity(0))
+
+    caller = threading.Thread(target=detect)
+    caller.start()
+    caller.join()
+    *reader, last = seen
+    assert reader[0] == last == cores
+    assert [len(kept) for kept in reader[1:]] == [1 if num_cores == 2 else num_cores] * 3
+    assert all(kept <= cores for kept in reader)

@@ -19,6 +19,9 @@ Gates: TypeAlias = Any
 Context: TypeAlias = Any
 """What an engine keeps of earlier frames for the lags of the motion stem; None at the start of a stretch."""
 
+Frames: TypeAlias = Sequence[UInt8Array] | UInt8Array
+"""RGB frames uint8 (N, H, W, 3) of one size, one by one or in one array."""
+
 State: TypeAlias = Any
 """(h, c) of the ConvLSTM in the engine's form; None is the zero state."""
 
@@ -65,10 +68,10 @@ class Engine(Protocol):
     def weights(self) -> Weights:
         """What the network was trained for."""
 
-    def encode(self, frames: UInt8Array, context: Context = None) -> tuple[list[Gates], Context]:
-        """RGB frames (N, H, W, 3) that follow each other to the gates of each, and the context for the next call."""
+    def encode(self, frames: Frames, context: Context = None) -> tuple[list[Gates], Context]:
+        """Frames that follow each other to the gates of each, and the context for the next call."""
 
-    def encode_streams(self, parts: Sequence[tuple[UInt8Array, Context]]) -> list[tuple[list[Gates], Context]]:
+    def encode_streams(self, parts: Sequence[tuple[Frames, Context]]) -> list[tuple[list[Gates], Context]]:
         """As `encode` for each part, frames of one size and a context: together, which is faster than in turns."""
 
     def window_head(self, gates: Sequence[Gates], windows: NDArray[np.int64]) -> Float32Array:

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convlstm.errors import ConfigError
+from convlstm.inference.engines.base import Frames
 from convlstm.inference.engines.exported import ENCODER, HEAD, RECURRENCE, ExportedModel
 from convlstm.inference.engines.stem import FrameStem, Greys
 from convlstm.types import Float32Array, UInt8Array
@@ -29,7 +30,7 @@ OUTPUTS: Mapping[str, tuple[str, ...]] = {
 }
 
 Values = Mapping[str, NDArray[np.generic]]
-Part = tuple[UInt8Array, deque[Greys] | None]
+Part = tuple[Frames, deque[Greys] | None]
 Encoded = tuple[list[Float32Array], deque[Greys]]
 
 
@@ -64,7 +65,7 @@ class GraphEngine(ABC):
     def _run(self, graph: str, inputs: Values) -> dict[str, Float32Array]:
         """Run one graph; what comes out stays as it is when it runs again."""
 
-    def encode(self, frames: UInt8Array, context: deque[Greys] | None = None) -> Encoded:
+    def encode(self, frames: Frames, context: deque[Greys] | None = None) -> Encoded:
         """As `Engine.encode`; gates float32 (1, 4D, GH, GW), the context is the greys of up to P frames.
 
         Raises ConfigError for frames of another size than the graphs were made for.
@@ -74,23 +75,23 @@ class GraphEngine(ABC):
 
     def encode_streams(self, parts: Sequence[Part]) -> list[Encoded]:
         """As `Engine.encode_streams`: frame by frame, the stem of one while the one before is in the encoder."""
-        for frames, _ in parts:
-            self._check_size(frames)
         contexts = [
             context.copy() if context is not None else deque(maxlen=self.exported.model.num_context)
             for _, context in parts
         ]
         pairs = [(frame, earlier) for (frames, _), earlier in zip(parts, contexts, strict=True) for frame in frames]
+        for frame, _ in pairs:
+            self._check_size(frame)
         gates = self._encode_all(pairs)
         return [
             (list(islice(gates, len(frames))), earlier) for (frames, _), earlier in zip(parts, contexts, strict=True)
         ]
 
-    def _check_size(self, frames: UInt8Array) -> None:
-        size = self.exported.target_size
-        if frames.shape[1:3] != size:
+    def _check_size(self, frame: UInt8Array) -> None:
+        height, width = self.exported.target_size
+        if frame.shape[:2] != (height, width):
             raise ConfigError(
-                f"these graphs are made for frames of {size[0]}x{size[1]}, got {frames.shape[1]}x{frames.shape[2]}: "
+                f"these graphs are made for frames of {height}x{width}, got {frame.shape[0]}x{frame.shape[1]}: "
                 "use --engine torch, with a weights file"
             )
 

@@ -10,11 +10,12 @@ from torch import Tensor
 
 from convlstm.config import DetectPrecision
 from convlstm.errors import ConfigError
+from convlstm.inference.engines.base import Frames
 from convlstm.models.checkpoint import Checkpoint
 from convlstm.models.convlstm import State
-from convlstm.types import Float32Array, UInt8Array
+from convlstm.types import Float32Array
 
-Part = tuple[UInt8Array, Tensor | None]
+Part = tuple[Frames, Tensor | None]
 Encoded = tuple[list[Tensor], Tensor | None]
 
 
@@ -37,7 +38,7 @@ class TorchEngine:
         """What the network was trained for."""
         return self.checkpoint
 
-    def encode(self, frames: UInt8Array, context: Tensor | None = None) -> Encoded:
+    def encode(self, frames: Frames, context: Tensor | None = None) -> Encoded:
         """As `Engine.encode`; gates (1, 4D, GH, GW) on the device, the context is greys (up to P, kinds, H, W)."""
         [encoded] = self.encode_streams([(frames, context)])
         return encoded
@@ -51,8 +52,8 @@ class TorchEngine:
             [_lagged(own, len(frames), config.lags) for own, (frames, _) in zip(places, parts, strict=True)]
         )
         contexts = [context for _, context in parts if context is not None]
-        frames = parts[0][0] if len(parts) == 1 else np.concatenate([frames for frames, _ in parts])
-        pixels = torch.from_numpy(frames).to(self.device).permute(0, 3, 1, 2)  # (N, 3, H, W)
+        pixels = torch.from_numpy(np.stack([frame for frames, _ in parts for frame in frames]))
+        pixels = pixels.to(self.device).permute(0, 3, 1, 2)  # (N, 3, H, W)
         with torch.inference_mode(), self._autocast():
             pixels = self.model.shrink(pixels)
             gates, greys = self.model.encode_frames(pixels, encode, lagged, torch.cat(contexts) if contexts else None)
