@@ -95,8 +95,7 @@ def detect(
         Parameter(help="Frame folder, video file, glob, URL, camera or cameras.yaml; with --batch a folder of files."),
     ],
     weights: Annotated[
-        str,
-        Parameter(help="Weights: best.pth of a run, a .safetensors file, shipped or shipped-fast (of the package)."),
+        str, Parameter(help="Weights: best.pth of a run, a .safetensors file, or shipped, which come with the package.")
     ] = SHIPPED,
     config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
     debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
@@ -117,8 +116,7 @@ def detect(
 def evaluate(
     *,
     weights: Annotated[
-        str,
-        Parameter(help="Weights: best.pth of a run, a .safetensors file, shipped or shipped-fast (of the package)."),
+        str, Parameter(help="Weights: best.pth of a run, a .safetensors file, or shipped, which come with the package.")
     ] = SHIPPED,
     config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
     debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
@@ -143,8 +141,7 @@ def verify(
     source: Annotated[str, Parameter(help="Video file, frame folder or glob that the detector looked at.")],
     detections: Annotated[Path, Parameter(help="Its boxes: CSV with frame,x1,y1,x2,y2[,confidence,track], or JSON.")],
     weights: Annotated[
-        str,
-        Parameter(help="Weights: best.pth of a run, a .safetensors file, shipped or shipped-fast (of the package)."),
+        str, Parameter(help="Weights: best.pth of a run, a .safetensors file, or shipped, which come with the package.")
     ] = SHIPPED,
     config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
     debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
@@ -165,7 +162,7 @@ def verify(
 @app.command
 def export(
     *,
-    weights: Annotated[str, Parameter(help="Weights to export: best.pth of a run, shipped or shipped-fast.")],
+    weights: Annotated[str, Parameter(help="Weights to export: best.pth of a run, or shipped.")],
     output: Annotated[Path, Parameter(help="File to write, .safetensors, or folder for the graphs of other engines.")],
     config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
     debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
@@ -189,7 +186,7 @@ def export(
 @app.command
 def bench(
     *,
-    weights: Annotated[str, Parameter(help="What to measure: best.pth of a run, shipped or shipped-fast.")] = SHIPPED,
+    weights: Annotated[str, Parameter(help="Weights to measure with: best.pth of a run, or shipped.")] = SHIPPED,
     config: Annotated[Path | None, Parameter(help="YAML file with settings; flags win over it.")] = None,
     debug: Annotated[bool, Parameter(help="Show tracebacks.", negative=())] = False,
     flags: Annotated[BenchFlags, Parameter(name="*")] = {},  # noqa: B006 never changed

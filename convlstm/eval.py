@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convlstm.allocator import reuse_freed_memory
-from convlstm.config import EvalConfig
+from convlstm.config import SHIPPED, EvalConfig
 from convlstm.errors import ConfigError, DataError
 from convlstm.evaluation.comparison import Comparison
 from convlstm.evaluation.inputs import EvalInputs, grid_of, open_inputs
@@ -21,7 +21,7 @@ from convlstm.progress import Progress
 from convlstm.region import Region, parse_polygons
 from convlstm.report.eval_report import summary_line, write_eval_report
 from convlstm.report.eval_results import write_metrics, write_windows
-from convlstm.shipped import is_shipped, resolve_weights
+from convlstm.shipped import resolve_weights
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class _Tuning:
     def __init__(self, weights: str | Path, config: EvalConfig) -> None:
         self.config = config
         path = resolve_weights(weights)
-        if is_shipped(weights) and config.save_weights is None:
+        if weights == SHIPPED and config.save_weights is None:
             raise ConfigError("the shipped weights stay as they are: name a file with --save_weights")
         if path.is_dir():
             raise ConfigError(f"{path}: an export cannot be changed: tune the weights file, then export it")

@@ -2,25 +2,22 @@
 
 from importlib.resources import files
 from pathlib import Path
-from typing import TypeGuard
 
-from convlstm.config import SHIPPED, SHIPPED_FAST
+from convlstm.config import SHIPPED
 from convlstm.errors import CheckpointError
 
-FILE_NAMES = {SHIPPED: "shipped", SHIPPED_FAST: "shipped_fast"}
 
-
-def shipped_weights(name: str = SHIPPED) -> Path:
-    """Path of the weights of that name that come with the package; MODEL_CARD.md beside them says what they can do.
+def shipped_weights() -> Path:
+    """Path of the weights that come with the package; MODEL_CARD.md beside them says what they can do.
 
     Raises CheckpointError where the installation lacks them.
     """
-    return _asset(f"{FILE_NAMES[name]}.safetensors")
+    return _asset("shipped.safetensors")
 
 
-def shipped_graphs(name: str = SHIPPED) -> Path:
+def shipped_graphs() -> Path:
     """Path of the same weights as an export, which runs without torch. Raises CheckpointError as `shipped_weights`."""
-    return _asset(f"{FILE_NAMES[name]}_onnx")
+    return _asset("shipped_onnx")
 
 
 def _asset(name: str) -> Path:
@@ -31,13 +28,8 @@ def _asset(name: str) -> Path:
 
 
 def resolve_weights(weights: str | Path) -> Path:
-    """The file that `weights` names: the texts "shipped" and "shipped-fast" stand for what comes along, else a path.
+    """The file that `weights` names: the text "shipped" stands for `shipped_weights()`, all else is a path.
 
-    A file of such a name in the working folder is "./shipped", or a Path.
+    A file of that name in the working folder is "./shipped", or a Path.
     """
-    return shipped_weights(weights) if is_shipped(weights) else Path(weights)
-
-
-def is_shipped(weights: object) -> TypeGuard[str]:
-    """Whether that is the name of weights that come with the package."""
-    return isinstance(weights, str) and weights in FILE_NAMES
+    return shipped_weights() if weights == SHIPPED else Path(weights)

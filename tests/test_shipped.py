@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tomllib
-from dataclasses import replace
 from fnmatch import fnmatch
 from importlib.resources import files
 from pathlib import Path
@@ -12,14 +11,13 @@ from pathlib import Path
 import pytest
 
 import convlstm
-from convlstm.config import SHIPPED, SHIPPED_FAST, EngineName
+from convlstm.config import EngineName
 from convlstm.errors import CheckpointError
 from convlstm.inference.engines.exported import load_exported
 from convlstm.inference.engines.installed import is_installed
 from convlstm.shipped import resolve_weights, shipped_graphs, shipped_weights
 
 ROOT = Path(__file__).resolve().parents[1]
-NAMES = (SHIPPED, SHIPPED_FAST)
 
 
 def test_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -29,23 +27,15 @@ def test_where_they_are(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     assert path.is_absolute() and path.stat().st_size < 2e6
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_they_are_whole_and_fit_the_network(name: str) -> None:
-    checkpoint = convlstm.load_checkpoint(shipped_weights(name))
+def test_they_are_whole_and_fit_the_network() -> None:
+    checkpoint = convlstm.load_checkpoint(shipped_weights())
     assert checkpoint.model.classes == ("static", "dynamic") and checkpoint.model.stem == "motion"
     assert checkpoint.metrics and checkpoint.training is None and len(checkpoint.digest) == 64
     assert not checkpoint.build_model().training
 
 
-def test_the_fast_ones_differ_in_where_frames_are_halved() -> None:
-    models = [convlstm.load_checkpoint(shipped_weights(name)).model for name in NAMES]
-    assert [model.unhalved for model in models] == ["first", "last"]
-    assert replace(models[1], unhalved="first") == models[0]
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_their_graphs_are_of_the_same_network(name: str) -> None:
-    checkpoint, exported = convlstm.load_checkpoint(shipped_weights(name)), load_exported(shipped_graphs(name))
+def test_their_graphs_are_of_the_same_network() -> None:
+    checkpoint, exported = convlstm.load_checkpoint(shipped_weights()), load_exported(shipped_graphs())
     assert (exported.checkpoint_digest, exported.model) == (checkpoint.digest, checkpoint.model)
     assert (exported.seq_length, exported.target_size) == (checkpoint.seq_length, checkpoint.target_size)
     assert (exported.threshold, exported.fps) == (checkpoint.threshold, checkpoint.fps)
@@ -53,26 +43,24 @@ def test_their_graphs_are_of_the_same_network(name: str) -> None:
     assert sum(len(data) for data in exported.files.values()) < 2e6
 
 
-@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("engine", ["onnx", "openvino"])
-def test_their_graphs_run_without_torch(engine: EngineName, name: str) -> None:
+def test_their_graphs_run_without_torch(engine: EngineName) -> None:
     if not is_installed(engine):
         pytest.skip(f"needs the packages of engine {engine}: pip install -r requirements-engines.txt")
     code = (
         "import sys\nfrom convlstm.inference.open import open_engine\n"
-        f"engine = open_engine('{name}', engine='{engine}')\n"
+        f"engine = open_engine('shipped', engine='{engine}')\n"
         "print(engine.name, engine.weights.target_size, 'torch' in sys.modules)"
     )
     run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert run.stdout == f"{engine} (640, 640) False\n"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_file_of_their_name_is_a_path(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_file_called_shipped_is_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    Path(name).write_bytes(b"mine")
-    assert resolve_weights(name) == shipped_weights(name)
-    for mine in (f"./{name}", Path(name), str(tmp_path / name)):
+    Path("shipped").write_bytes(b"mine")
+    assert resolve_weights("shipped") == shipped_weights()
+    for mine in ("./shipped", Path("shipped"), str(tmp_path / "shipped")):
         assert resolve_weights(mine).read_bytes() == b"mine"
     assert resolve_weights("runs/best.pth") == Path("runs/best.pth")
 
@@ -90,10 +78,7 @@ def test_naming_them_does_not_import_torch() -> None:
 
 def test_they_are_part_of_the_package() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    names = [
-        f"assets/{kind}{file}" for kind in ("shipped", "shipped_fast") for file in (".safetensors", "_onnx/head.onnx")
-    ]
-    for name in (*names, "assets/MODEL_CARD.md"):
+    for name in ("assets/shipped.safetensors", "assets/shipped_onnx/encoder.onnx", "assets/MODEL_CARD.md"):
         assert (ROOT / "convlstm" / name).is_file()
         assert any(fnmatch(name, pattern) for pattern in settings["package-data"]["convlstm"]), name
 
@@ -108,9 +93,8 @@ def test_the_card_says_what_the_weights_are() -> None:
     height, width = checkpoint.target_size
     assert f"| {checkpoint.seq_length} frames, RGB, resized to {height}x{width};" in card
     assert f"| threshold | {checkpoint.threshold:g}, in the file;" in card
-    for name, words in zip(NAMES, ("", "`shipped-fast`: "), strict=True):
-        metrics = convlstm.load_checkpoint(shipped_weights(name)).metrics or {}
-        assert f"{words}temperature {metrics['temperature']:.3f}, offset {metrics['offset']:.3f}, folded" in card
+    metrics = checkpoint.metrics or {}
+    assert f"temperature {metrics['temperature']:.3f}, offset {metrics['offset']:.3f}, folded" in card
     for licence in ("GPL-3.0", "CC-BY-4.0", "Pexels licence"):
         assert licence in card
 
@@ -130,7 +114,5 @@ def test_setuptools_puts_them_into_a_wheel(tmp_path: Path) -> None:
     built = tmp_path / "built" / "convlstm"
     assert (built / "assets" / "shipped.safetensors").read_bytes() == shipped_weights().read_bytes()
     assert {"MODEL_CARD.md", "shipped.safetensors"} <= {path.name for path in (built / "assets").iterdir()}
-    for name in NAMES:
-        graphs = shipped_graphs(name)
-        assert load_exported(built / "assets" / graphs.name).digest == load_exported(graphs).digest
+    assert load_exported(built / "assets" / "shipped_onnx").digest == load_exported(shipped_graphs()).digest
     assert (built / "cli.py").is_file()

@@ -119,7 +119,7 @@ class ExportConfig:
         None, "Frame size of detection, where training saw parts of larger frames; default: that of training."
     )
     average_with: tuple[str, ...] = setting(
-        (), "Other weights of the same network, or shipped, shipped-fast: what is exported is the mean of all."
+        (), "Other weights of the same network, or shipped: what is exported is the mean of all."
     )
     int8: bool = setting(False, "Convolutions of the encoder in int8; needs calibration.")
     calibration: str | None = setting(None, "Source, as for detect, on which int8 is calibrated and judged.")

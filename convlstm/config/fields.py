@@ -21,9 +21,6 @@ BaselineName = Literal["frame_difference", "mog2", "knn", "optical_flow"]
 SHIPPED = "shipped"
 """Where weights are named, the name of those that come with the package."""
 
-SHIPPED_FAST = "shipped-fast"
-"""The name of those that come with it for machines that need the speed."""
-
 QUEUE_FRAMES = 32
 """Frames of a camera that may wait to be looked at."""
 

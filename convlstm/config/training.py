@@ -120,7 +120,7 @@ class TrainConfig(AugmentConfig, ModelConfig):
     mask_min_share: float = setting(0.02, "A cell with masks is dynamic where more than this share of it is.")
     val_ratio: float = setting(0.2, "Share of the groups kept for validation, where the manifest does not say.")
     weights: str | None = setting(
-        None, "First weights: shipped, shipped-fast or a file, which bring their network along; default: random."
+        None, "First weights: shipped, or a weights file, which bring their network along; default: random."
     )
     epochs: int = setting(10, "Passes over the training windows.")
     batch_size: int = setting(16, "Windows per step, over all processes together.")

@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convlstm.config import DetectPrecision, EngineName
+from convlstm.config import SHIPPED, DetectPrecision, EngineName
 from convlstm.errors import ConfigError
 from convlstm.inference.engines.base import Engine
 from convlstm.inference.engines.exported import ExportedModel, load_exported
 from convlstm.inference.engines.installed import is_installed
 from convlstm.inference.engines.onnx import OnnxEngine
 from convlstm.inference.engines.openvino import OpenVINOEngine
-from convlstm.shipped import is_shipped, resolve_weights, shipped_graphs
+from convlstm.shipped import resolve_weights, shipped_graphs
 
 if TYPE_CHECKING:  # what runs exported graphs must not wait for torch
     from convlstm.models.checkpoint import Checkpoint
@@ -39,8 +39,8 @@ def open_engine(
     found: Checkpoint | ExportedModel
     if not isinstance(weights, str | Path):
         found = weights
-    elif is_shipped(weights) and _takes_graphs(engine, device, precision):
-        found = load_exported(shipped_graphs(weights))
+    elif weights == SHIPPED and _takes_graphs(engine, device, precision):
+        found = load_exported(shipped_graphs())
     elif (path := resolve_weights(weights)).is_dir():
         found = load_exported(path)
     else:
