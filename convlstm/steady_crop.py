@@ -21,6 +21,7 @@ _MIN_INLIER_SHARE = 0.3
 _MAX_SCALE_STEP = 0.15
 _MIN_OVERLAP = 0.5
 _MARGIN = 0.05  # of the box's sides
+_SMOOTHING = 2.0  # pixels of the frame: noise stays where it is while the thing moves, and is enlarged with it
 
 
 class SteadyCrop:
@@ -28,7 +29,7 @@ class SteadyCrop:
 
     Shift, rotation and scale between neighbouring frames are those that most corners in the box agree on (pyramidal
     Lucas-Kanade, RANSAC). Where too few agree, as on a flat or a boiling surface, the crop stays where it is. What lies
-    around the box, and moves against it, is painted over evenly.
+    around the box, and moves against it, is painted over evenly; then all is smoothed.
     """
 
     def __init__(self, box: NDArray[np.float64], side: int, context: float) -> None:
@@ -37,6 +38,7 @@ class SteadyCrop:
         self.context = context
         self.to_crop = _centred_on(box, side, context)
         self._previous: UInt8Array | None = None
+        self._anchor: UInt8Array | None = None
         self._inside = self._area(box)
         self._surroundings: NDArray[np.uint8] | None = None
         self._centre = _centre(box)
@@ -52,14 +54,14 @@ class SteadyCrop:
             self.to_crop = self._follow(pixels, guesses)
         if box is not None:
             self._centre = _centre(box)
-        crop = self._warp(pixels, self.to_crop)
+        crop = self._anchored(pixels)
         self._previous = _grey(crop)
         if self._surroundings is None:
             self._surroundings = crop[self._inside].mean(axis=(0, 1)).astype(np.uint8)
         shown = np.empty_like(crop)
         shown[:] = self._surroundings
         shown[self._inside] = crop[self._inside]
-        return shown
+        return np.asarray(cv2.GaussianBlur(shown, (0, 0), _SMOOTHING * _scale_of(self.to_crop)), dtype=np.uint8)
 
     def box_in_crop(self, box: NDArray[np.float64]) -> tuple[float, float, float, float]:
         """A box of the frame as it lies in the crop, normalised to the crop and cut to it."""
@@ -71,7 +73,7 @@ class SteadyCrop:
     def has_lost(self, box: NDArray[np.float64]) -> bool:
         """Whether so little of `box` is left in the crop, or it became so small there, that a new one is needed."""
         fresh = _centred_on(box, self.side, self.context)
-        scale = np.sqrt(abs(np.linalg.det(self.to_crop[:, :2])) / abs(np.linalg.det(fresh[:, :2])))
+        scale = _scale_of(self.to_crop) / _scale_of(fresh)
         offset = np.abs(self.to_crop[:, :2] @ _centre(box) + self.to_crop[:, 2] - self.side / 2).max() / self.side
         return bool(not _MIN_OVERLAP <= scale <= 1 / _MIN_OVERLAP or offset > (1 - _MIN_OVERLAP) / 2)
 
@@ -81,18 +83,27 @@ class SteadyCrop:
         greys = [_grey(self._warp(pixels, guess)) for guess in guesses]
         costs = [float(np.mean(np.square(self._middle(grey) - self._middle(self._previous)))) for grey in greys]
         best = int(np.argmin(costs))
-        step = self._step(greys[best])
+        step = self._step(self._previous, greys[best])
         return guesses[best] if step is None else _compose(step, guesses[best])
 
-    def _step(self, grey: UInt8Array) -> Matrix | None:
-        """The map (2, 3) of points of the new crop to the one before; None where too few corners agree on any."""
-        assert self._previous is not None
-        mask = np.zeros_like(self._previous)
+    def _anchored(self, pixels: UInt8Array) -> UInt8Array:
+        """The crop, laid onto an earlier one: steps from frame to frame add up their errors."""
+        crop = self._warp(pixels, self.to_crop)
+        step = self._step(self._anchor, _grey(crop)) if self._anchor is not None else None
+        if step is None:
+            self._anchor = _grey(crop)
+            return crop
+        self.to_crop = _compose(step, self.to_crop)
+        return self._warp(pixels, self.to_crop)
+
+    def _step(self, before: UInt8Array, grey: UInt8Array) -> Matrix | None:
+        """The map (2, 3) of points of the new crop to an earlier one; None where too few corners agree on any."""
+        mask = np.zeros_like(before)
         mask[self._inside] = 255
-        corners = cv2.goodFeaturesToTrack(self._previous, _MAX_FEATURES, 0.01, 4, mask=mask)
+        corners = cv2.goodFeaturesToTrack(before, _MAX_FEATURES, 0.01, 4, mask=mask)
         if corners is None or len(corners) < _MIN_INLIERS:
             return None
-        found, status, _ = cv2.calcOpticalFlowPyrLK(self._previous, grey, corners, corners.copy(), winSize=(15, 15))
+        found, status, _ = cv2.calcOpticalFlowPyrLK(before, grey, corners, corners.copy(), winSize=(15, 15))
         good = status.ravel() == 1
         if int(good.sum()) < _MIN_INLIERS:
             return None
@@ -101,8 +112,7 @@ class SteadyCrop:
         )
         if step is None or int(inliers.sum()) < max(_MIN_INLIERS, _MIN_INLIER_SHARE * len(corners)):
             return None
-        scale = float(np.sqrt(abs(np.linalg.det(step[:, :2]))))
-        return np.asarray(step, dtype=np.float64) if abs(scale - 1) <= _MAX_SCALE_STEP else None
+        return np.asarray(step, dtype=np.float64) if abs(_scale_of(step) - 1) <= _MAX_SCALE_STEP else None
 
     def _area(self, box: NDArray[np.float64]) -> tuple[slice, slice]:
         """Rows and columns of the crop that a box and a little around it take."""
@@ -114,7 +124,7 @@ class SteadyCrop:
         return grey[self._inside].astype(np.float32)
 
     def _warp(self, pixels: UInt8Array, to_crop: Matrix) -> UInt8Array:
-        scale = float(np.sqrt(abs(np.linalg.det(to_crop[:, :2]))))
+        scale = _scale_of(to_crop)
         if scale < 0.5:  # averaged first: a warp alone would pick pixels and flicker
             shrink = max(scale, 1 / 16)
             size = max(1, round(pixels.shape[1] * shrink)), max(1, round(pixels.shape[0] * shrink))
@@ -140,6 +150,10 @@ def _centred_on(box: NDArray[np.float64], side: int, context: float) -> Matrix:
     scale = min(side / (context * longest), MAX_ZOOM)
     centre = _centre(box)
     return np.array([[scale, 0, side / 2 - scale * centre[0]], [0, scale, side / 2 - scale * centre[1]]])
+
+
+def _scale_of(matrix: Matrix) -> float:
+    return float(np.sqrt(abs(np.linalg.det(matrix[:, :2]))))
 
 
 def _moved(to_crop: Matrix, step: NDArray[np.float64]) -> Matrix:

@@ -53,6 +53,27 @@ def test_what_moves_as_a_whole_stands_still_in_its_crop(path: str) -> None:
     assert moved < 8
 
 
+def test_errors_of_the_steps_do_not_add_up() -> None:
+    pixels, box = scene((0, 0))
+    crop = SteadyCrop(box, SIDE, 1.5)
+    first = middle(crop.cut(pixels, box))
+    moved = []
+    for i in range(1, 61):
+        pixels, box = scene((5 * np.sin(0.7 * i), 4 * np.cos(0.9 * i) - 4), angle=3 * np.sin(0.2 * i))
+        moved.append(np.abs(middle(crop.cut(pixels, box)) - first).mean())
+    assert np.mean(moved[-10:]) < 1.3
+
+
+def test_noise_is_not_enlarged_with_the_picture() -> None:
+    rng = np.random.default_rng(0)
+    small = np.array([115.0, 95, 145, 125])  # a part of the photo, enlarged 2.8 times
+    crop, crops = SteadyCrop(small, SIDE, 1.5), []
+    for i in range(10):
+        pixels = scene((1.5 * i, 0.5 * i))[0] + rng.normal(0, 12, (240, 320, 3))
+        crops.append(middle(crop.cut(np.clip(pixels, 0, 255).astype(np.uint8), small + np.array([1.5, 0.5] * 2) * i)))
+    assert np.mean([np.abs(a - b).mean() for a, b in pairwise(crops)]) < 5
+
+
 def test_what_boils_in_place_is_not_smoothed_away() -> None:
     crop, crops = None, []
     for i in range(8):
@@ -124,8 +145,8 @@ def test_what_is_around_the_box_is_painted_over_evenly() -> None:
     pixels, box = scene((0, 0))
     crop = SteadyCrop(box, SIDE, 1.5)
     first = crop.cut(pixels, box)
-    assert (first[:20] == first[0, 0]).all() and (first[:, -15:] == first[0, 0]).all()
+    assert (first[:12] == first[0, 0]).all() and (first[:, -7:] == first[0, 0]).all()
     assert first[40:88, 40:88].std() > 20
     changed = pixels.copy()
     changed[:40] = 255 - changed[:40]
-    np.testing.assert_array_equal(crop.cut(changed, box)[:20], first[:20])
+    np.testing.assert_array_equal(crop.cut(changed, box)[:12], first[:12])
