@@ -96,6 +96,10 @@ class AugmentConfig:
     aug_compression: float = setting(0.1, "Probability of JPEG-like compression.")
     aug_reverse: float = setting(0.2, "Probability of time running backwards.")
     aug_frame_drop: float = setting(0.1, "Probability of frames that are lost and shown as the one before.")
+    aug_shake: float = setting(0.1, "Probability of a camera that trembles.")
+    aug_clouds: float = setting(0.15, "Probability of shadows that wander, as of clouds.")
+    aug_lights: float = setting(0.15, "Probability of lamps that go on, off, fade or flicker.")
+    aug_exposure: float = setting(0.1, "Probability of exposure or white balance that changes while filming.")
 
     def __post_init__(self) -> None:
         for probability in fields(AugmentConfig):

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from convlstm.config import AugmentConfig
 from convlstm.types import Float32Array, UInt8Array
-from convlstm.utils.data.augment import Box, draw_changes
+from convlstm.utils.data.augment import draw_changes
+from convlstm.utils.data.augment_geometry import Box
 from convlstm.utils.data.augment_pixels import BLACK_LEVEL, DARK_LEVEL, Look, tone_matrix
 
 MOST_DEGREES = 5.0

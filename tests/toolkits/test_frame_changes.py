@@ -22,7 +22,8 @@ from convlstm.toolkits.frame_changes import (
     without_geometry,
 )
 from convlstm.types import UInt8Array
-from convlstm.utils.data.augment import CROP_SIDE, Box, draw_changes
+from convlstm.utils.data.augment import CROP_SIDE, draw_changes
+from convlstm.utils.data.augment_geometry import Box
 from convlstm.utils.data.augment_pixels import BLACK_LEVEL, Look
 
 SIZE = (48, 72)

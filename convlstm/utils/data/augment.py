@@ -1,7 +1,7 @@
 """Changes to stretches of training frames, drawn at random, on the device where the frames are.
 
-Each is drawn for a whole stretch with the probability of its setting (`AugmentConfig`) and is the same for all frames
-of it: what does not move must not begin to.
+Each is drawn for a whole stretch with the probability of its setting (`AugmentConfig`); what does not move must not
+begin to.
 
 | setting             | change                                                     | strength                      |
 |---------------------|------------------------------------------------------------|-------------------------------|
@@ -16,9 +16,15 @@ of it: what does not move must not begin to.
 | `aug_compression`   | JPEG of each frame, chroma at half resolution              | quality 20-80                 |
 | `aug_reverse`       | time runs backwards                                        |                               |
 | `aug_frame_drop`    | frames are lost, the one before is shown again             | 0.1-0.3 of the frames         |
+| `aug_shake`         | the camera trembles, some with a jolt; masks follow        | up to 5 pixels                |
+| `aug_clouds`        | shadows with soft or hard edges wander over the frame      | severity 0.1-1, as of         |
+| `aug_lights`        | lamps go on, off, fade, stutter, blink on parts of it      | synthetic footage             |
+| `aug_exposure`      | exposure or white balance drifts, steps, fades, flickers   | (`synthetic/lighting.py`)     |
 
-Geometry comes first, masks follow it; then light, colour, blur, noise and compression, in this order. Black pixels,
-which stand for "masked out", stay as they are: nothing but geometry touches them, and the darkest others little.
+All are the same for all frames but noise, lost frames and the last four: a bad camera and light that changes while
+nothing moves. Geometry comes first, masks follow it; then clouds, lamps, exposure, brightness and colour, blur, noise,
+compression. Black pixels, which stand for "masked out", stay as they are: nothing but geometry touches them, and the
+darkest others little.
 
 Shapes: N frames, S stretches, H W pixels, MH MW blocks of the mask: of 8x8 pixels, or 4x4 where frames are shrunk.
 """
@@ -26,14 +32,24 @@ Shapes: N frames, S stretches, H W pixels, MH MW blocks of the mask: of 8x8 pixe
 import math
 from dataclasses import dataclass, fields, replace
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from convlstm.config import AugmentConfig
+from convlstm.types import Float32Array
+from convlstm.utils.data.augment_geometry import (
+    Box,
+    crop_frames,
+    crop_shares,
+    shake_frames,
+    shake_shares,
+)
+from convlstm.utils.data.augment_light import LIGHT_KINDS, SEVERITY, Light, apply_light
 from convlstm.utils.data.augment_pixels import Look, apply_look
 from convlstm.utils.data.batch import Batch
 from convlstm.utils.data.frames import MASK_BLOCK
+from convlstm.utils.data.synthetic.camera import draw_shake
 
 CROP_SIDE = (0.6, 1.0)
 """Side of the part, of the frame's. Below 0.6 pixels grow coarser than any recording that was resized to this size."""
@@ -69,21 +85,17 @@ KINDS = tuple(setting.name for setting in fields(AugmentConfig) if setting.name 
 
 
 @dataclass(frozen=True)
-class Box:
-    """A part of a frame, in pixels."""
-
-    top: int
-    left: int
-    height: int
-    width: int
-
-
-@dataclass(frozen=True)
 class Changes:
-    """What happens to one stretch. `shown` int64 (N,): places of the frames that are shown one after another."""
+    """What happens to one stretch.
 
+    `shifts` (N, 2): how far the picture is shaken, x and y in pixels before frames are shrunk, or None; `shown` int64
+    (N,): places of the frames that are shown one after another.
+    """
+
+    shifts: Float32Array | None
     box: Box | None
     flipped_dims: tuple[int, ...]
+    light: Light
     look: Look
     shown: Tensor
 
@@ -116,8 +128,10 @@ class Augmentation:
             stretch = slice(start, stop)
             changes = draw_changes(self.config, seed, stop - start, (frames.shape[1], frames.shape[2]))
             changes = _possible(changes, batch.shares[stretch], batch.unreadable[stretch])
-            frames[stretch] = apply_look(_place_frames(batch.frames[stretch], changes), changes.look)
-            shares[stretch] = _place_shares(batch.shares[stretch], changes, frames.shape[1] // shares.shape[1])
+            block = frames.shape[1] // shares.shape[1]
+            lit = apply_light(_place_frames(batch.frames[stretch], changes, block), changes.light)
+            frames[stretch] = apply_look(lit, changes.look)
+            shares[stretch] = _place_shares(batch.shares[stretch], changes, block)
             shown[stretch] = start + changes.shown
         shown = shown.to(batch.encode.device)
         return replace(batch, frames=frames, shares=shares, encode=shown[batch.encode], lagged=shown[batch.lagged])
@@ -140,6 +154,8 @@ def draw_changes(config: AugmentConfig, seed: int, num_frames: int, size: tuple[
     quality = round(_draw(generator, JPEG_QUALITY))
     noise_seed = int(torch.randint(1 << 62, (), generator=generator))
     is_lost = _draw_lost(generator, num_frames)
+    light_seed, shake_seed = torch.randint(1 << 62, (2,), generator=generator).tolist()
+    light_kinds = tuple(kind for kind in LIGHT_KINDS if happens[f"aug_{kind}"])
     look = Look(
         gain=gain if happens["aug_brightness"] else 1.0,
         contrast=contrast if happens["aug_contrast"] else 1.0,
@@ -151,8 +167,10 @@ def draw_changes(config: AugmentConfig, seed: int, num_frames: int, size: tuple[
         jpeg_quality=quality if happens["aug_compression"] else None,
     )
     return Changes(
+        shifts=_draw_shifts(shake_seed, num_frames) if happens["aug_shake"] else None,
         box=box if happens["aug_crop"] else None,
         flipped_dims=(1,) * happens["aug_flip_vertical"] + (2,) * happens["aug_flip"],
+        light=Light(light_kinds, light_seed if light_kinds else 0),
         look=look,
         shown=_shown(num_frames, happens["aug_reverse"], is_lost if happens["aug_frame_drop"] else None),
     )
@@ -181,6 +199,12 @@ def _draw_lost(generator: torch.Generator, num_frames: int) -> Tensor:
     return torch.rand(num_frames, generator=generator) < rate
 
 
+def _draw_shifts(seed: int, num_frames: int) -> Float32Array:
+    """Shifts (N, 2) in pixels, drawn as those of synthetic footage."""
+    rng = np.random.default_rng(seed)
+    return draw_shake(rng, num_frames) * np.float32(rng.uniform(*SEVERITY))
+
+
 def _shown(num_frames: int, is_reversed: bool, is_lost: Tensor | None) -> Tensor:
     """Places of the frames that are shown one after another, int64 (N,); the first one is, lost or not."""
     places = torch.arange(num_frames)
@@ -200,45 +224,22 @@ def _possible(changes: Changes, shares: Tensor, unreadable: Tensor) -> Changes:
     return changes
 
 
-def _place_frames(frames: Tensor, changes: Changes) -> Tensor:
-    """Frames uint8 (N, H, W, 3), cropped and flipped."""
+def _place_frames(frames: Tensor, changes: Changes, block: int) -> Tensor:
+    """Frames uint8 (N, H, W, 3), cropped, flipped and shaken."""
     if changes.box is not None:
         frames = crop_frames(frames, changes.box)
-    return frames.flip(changes.flipped_dims) if changes.flipped_dims else frames
+    frames = frames.flip(changes.flipped_dims) if changes.flipped_dims else frames
+    return frames if changes.shifts is None else shake_frames(frames, _frame_pixels(changes.shifts, block))
 
 
 def _place_shares(shares: Tensor, changes: Changes, block: int) -> Tensor:
-    """Shares float16 (N, MH, MW), cropped and flipped."""
+    """Shares float16 (N, MH, MW), cropped, flipped and shaken."""
     if changes.box is not None:
         shares = crop_shares(shares, changes.box, block)
-    return shares.flip(changes.flipped_dims) if changes.flipped_dims else shares
+    shares = shares.flip(changes.flipped_dims) if changes.flipped_dims else shares
+    return shares if changes.shifts is None else shake_shares(shares, _frame_pixels(changes.shifts, block), block)
 
 
-def crop_frames(frames: Tensor, box: Box) -> Tensor:
-    """The part `box` of frames uint8 (N, H, W, 3), enlarged to their size; bilinear, between pixels' centres."""
-    height, width = frames.shape[1:3]
-    enlarged = torch.empty_like(frames)
-    for frame, out in zip(frames, enlarged, strict=True):
-        part = frame[box.top : box.top + box.height, box.left : box.left + box.width].permute(2, 0, 1)
-        pixels = F.interpolate(part.unsqueeze(0).float(), size=(height, width), mode="bilinear", align_corners=False)
-        out.copy_(pixels.squeeze(0).round_().permute(1, 2, 0))
-    return enlarged
-
-
-def crop_shares(shares: Tensor, box: Box, block: int = MASK_BLOCK) -> Tensor:
-    """Shares of dynamic pixels float16 (N, MH, MW), per block of that side, of the part `box`, enlarged; none NaN.
-
-    A new block's share is the mean of the old ones that it covers, each by the area, as if its dynamic pixels were
-    spread evenly: exactly 0 where none of them has any.
-    """
-    rows = _overlaps(box.top, box.height, shares.shape[1], block).to(shares.device)
-    columns = _overlaps(box.left, box.width, shares.shape[2], block).to(shares.device)
-    return (rows @ shares.float() @ columns.T).to(shares.dtype)
-
-
-def _overlaps(start: int, length: int, num_blocks: int, block: int) -> Tensor:
-    """float32 (new blocks, old blocks): how much of each new block each old one covers; rows have the sum 1."""
-    new = start + length / num_blocks * torch.arange(num_blocks + 1, dtype=torch.float64)
-    old = block * torch.arange(num_blocks + 1, dtype=torch.float64)
-    covered = torch.minimum(new[1:, None], old[1:]) - torch.maximum(new[:-1, None], old[:-1])
-    return (covered.clamp(min=0) / (length / num_blocks)).float()
+def _frame_pixels(shifts: Float32Array, block: int) -> Tensor:
+    """Shifts float32 (N, 2) in pixels of frames that may have been shrunk, as blocks of their masks are smaller."""
+    return torch.from_numpy(shifts * np.float32(block / MASK_BLOCK))

@@ -107,11 +107,11 @@ def apply_look(frames: Tensor, look: Look) -> Tensor:
                 planes = noise.add_to(planes, start)
             if look.jpeg_quality is not None:
                 planes = compress(planes, look.jpeg_quality)
-            changed[start : start + step] = _keep_black(recorded, planes).permute(0, 2, 3, 1)
+            changed[start : start + step] = keep_black(recorded, planes).permute(0, 2, 3, 1)
     return changed
 
 
-def _keep_black(recorded: Tensor, changed: Tensor) -> Tensor:
+def keep_black(recorded: Tensor, changed: Tensor) -> Tensor:
     """`changed`, float (N, 3, H, W), as uint8; but `recorded`, uint8, where that is black, and between where dark."""
     brightest = recorded.amax(dim=1, keepdim=True).float()
     weight = ((brightest - BLACK_LEVEL) / (DARK_LEVEL - BLACK_LEVEL)).clamp_(0, 1)

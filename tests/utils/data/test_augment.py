@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -20,12 +21,11 @@ from convlstm.utils.data.augment import (
     JPEG_QUALITY,
     KINDS,
     Augmentation,
-    Box,
     Changes,
-    crop_frames,
-    crop_shares,
     draw_changes,
 )
+from convlstm.utils.data.augment_geometry import Box, crop_frames, crop_shares
+from convlstm.utils.data.augment_light import LIGHT_KINDS, Light
 from convlstm.utils.data.augment_pixels import BLACK_LEVEL, Look
 from convlstm.utils.data.batch import Batch
 from convlstm.utils.data.frames import MASK_BLOCK
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.pure
 
 HEIGHT, WIDTH = 96, 128
 LAGS = (1, 3)
-GEOMETRY = ("aug_flip", "aug_flip_vertical", "aug_crop")
+GEOMETRY = ("aug_flip", "aug_flip_vertical", "aug_crop", "aug_shake")
 SIDE = 40
 
 
@@ -164,6 +164,10 @@ def test_what_one_change_draws_does_not_depend_on_the_others(seed: int, config: 
         )
     lost = draw_changes(only("aug_frame_drop"), seed, 8, (HEIGHT, WIDTH)).shown
     in_order = torch.arange(8)
+    assert everything.shifts is not None
+    assert drawn.shifts is None or np.array_equal(drawn.shifts, everything.shifts)
+    assert drawn.light == Light(tuple(k for k in LIGHT_KINDS if k in drawn.light.kinds), drawn.light.seed)
+    assert drawn.light.seed in (0, everything.light.seed)
     assert any(torch.equal(drawn.shown, order) for order in (in_order, 7 - in_order, lost, 7 - lost))
 
 
@@ -173,7 +177,8 @@ def test_each_change_happens_as_often_as_its_setting_says(kind: str) -> None:
     nothing = draw_changes(only(), 0, 40, (HEIGHT, WIDTH))
 
     def happens(changes: Changes) -> bool:
-        same = (changes.box, changes.flipped_dims, changes.look) == (None, (), Look())
+        unchanged = (None, (), Light(), Look())
+        same = (changes.box, changes.flipped_dims, changes.light, changes.look) == unchanged and changes.shifts is None
         return not (same and torch.equal(changes.shown, nothing.shown))
 
     number = sum(happens(draw_changes(config, seed, 40, (HEIGHT, WIDTH))) for seed in range(400))
@@ -216,32 +221,6 @@ def test_flips_turn_frames_and_masks(kind: str, dim: int) -> None:
     assert torch.equal(changed.encode, batch.encode)
 
 
-def test_a_crop_enlarges_one_part_of_all_frames() -> None:
-    ramp = (4 * (torch.arange(WIDTH) - 16)).clamp(0, 255).to(torch.uint8)
-    frames = ramp[None, None, :, None].expand(2, HEIGHT, WIDTH, 3).contiguous()
-    cropped = crop_frames(frames, Box(top=7, left=16, height=64, width=60))
-    centres = (torch.arange(WIDTH) + 0.5) * 60 / WIDTH - 0.5
-    assert (cropped[1, 5, :, 2] - 4 * centres.clamp(0, 59)).abs().max() <= 0.51
-    assert torch.equal(cropped[0], cropped[1]) and torch.equal(cropped[:, :1].expand_as(cropped), cropped)
-    assert torch.equal(crop_frames(frames, Box(0, 0, HEIGHT, WIDTH)), frames)
-
-
-def test_shares_of_a_crop_are_areas() -> None:
-    shares = torch.zeros(1, 12, 16)
-    shares[0, 4, 6] = 1.0  # pixels 32-40, 48-56
-    half = crop_shares(shares.half(), Box(top=24, left=44, height=48, width=64))  # new blocks are 4 old pixels
-    expected = torch.zeros(12, 16)
-    expected[2:4, 1:3] = 1
-    assert torch.equal(half[0].float(), expected)
-    shifted = crop_shares(shares.half(), Box(top=26, left=47, height=48, width=64))
-    columns = torch.zeros(16)
-    columns[:3] = torch.tensor([0.75, 1, 0.25])
-    rows = torch.zeros(12)
-    rows[1:4] = torch.tensor([0.5, 1, 0.5])
-    assert torch.equal(shifted[0].float(), rows[:, None] * columns)
-    assert torch.equal(crop_shares(shares.half(), Box(0, 0, HEIGHT, WIDTH)), shares.half())
-
-
 @given(seed=ANY_SEED, left=st.integers(0, 40), step=st.integers(-2, 4))
 def test_targets_follow_what_is_cropped_and_flipped(seed: int, left: int, step: int) -> None:
     frames, masks = scene(6, left=left + 10, step=step)
@@ -269,6 +248,14 @@ def test_shares_of_shrunk_frames_are_cropped_alike() -> None:
     assert box is not None
     wanted = crop_shares(batch.shares, Box(2 * box.top, 2 * box.left, 2 * box.height, 2 * box.width))
     torch.testing.assert_close(Augmentation(config)(half).shares, wanted, atol=1e-3, rtol=0)
+
+
+def test_shrunk_frames_are_shaken_by_fewer_pixels() -> None:
+    batch = make_batch((6,), (3,))
+    half = replace(batch, frames=batch.frames[:, ::2, ::2].contiguous())
+    shaken, shaken_half = (Augmentation(only("aug_shake"))(one) for one in (batch, half))
+    assert not torch.equal(shaken.shares, batch.shares) and not torch.equal(shaken_half.frames, half.frames)
+    torch.testing.assert_close(shaken_half.shares, shaken.shares, atol=1e-3, rtol=0)
 
 
 def test_targets_are_exact_where_masks_fill_blocks() -> None:
@@ -315,9 +302,12 @@ def test_black_areas_stay_black_whatever_else_happens(config: AugmentConfig, see
 
 
 @given(config=ANY_CONFIG, seed=ANY_SEED)
-def test_frames_that_are_equal_stay_equal_but_for_noise(config: AugmentConfig, seed: int) -> None:
+def test_frames_that_are_equal_stay_equal_but_for_noise_shake_and_changing_light(
+    config: AugmentConfig, seed: int
+) -> None:
     batch = make_batch((6,), (seed,))
     batch = replace(batch, frames=batch.frames[:1].repeat(6, 1, 1, 1))
+    config = replace(config, aug_clouds=0.0, aug_lights=0.0, aug_exposure=0.0, aug_shake=0.0)
     changed = Augmentation(replace(config, aug_noise=0.0))(batch).frames
     assert (changed == changed[:1]).all()
     noisy = Augmentation(replace(config, aug_noise=1.0, aug_compression=0.0))(batch).frames

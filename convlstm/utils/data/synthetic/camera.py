@@ -72,7 +72,7 @@ class Camera:
         return cls(
             size=size,
             lighting=Lighting.sample(rng, suffers, num_frames, _with_margin(size), severity),
-            shifts=_shake(rng, num_frames) * severity if suffers["shake"] else perfect.shifts,
+            shifts=draw_shake(rng, num_frames) * severity if suffers["shake"] else perfect.shifts,
             sensor=sensor,
             codec=codec,
             coded_size=coded_size,
@@ -170,7 +170,7 @@ def _burn_in(frame: UInt8Array, place: tuple[float, float], index: int) -> None:
     cv2.putText(frame, text, where, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
 
 
-def _shake(rng: np.random.Generator, num_frames: int) -> Float32Array:
+def draw_shake(rng: np.random.Generator, num_frames: int) -> Float32Array:
     """Shifts (T, 2) in pixels: the tremble of a hand or a pole in the wind, with now and then a jolt."""
     smoothness = rng.uniform(0.5, 4.0)
     walk = cv2.GaussianBlur(rng.standard_normal((num_frames + 40, 2)), (1, 0), sigmaX=0.1, sigmaY=smoothness)[20:-20]
