@@ -37,6 +37,7 @@ bench: .venv/.dev
 
 RUNS := runs/shipped
 CALIBRATION := data/shipped_calibration
+NEWEST := data/shipped_newest
 FOOTAGE ?=
 SYNTHESIZE = $(BIN)/convlstm data synthesize $(if $(FOOTAGE),--backgrounds $(FOOTAGE) --recordings $(FOOTAGE) --num_recordings $(1))
 TRAIN := $(BIN)/convlstm train --config configs/shipped.yaml
@@ -46,7 +47,14 @@ CALIBRATE := $(BIN)/convlstm eval --data_root $(CALIBRATION) --split val --strid
 weights: .venv/.run
 	$(call SYNTHESIZE,500) --config configs/shipped_data.yaml
 	$(call SYNTHESIZE,450) --config configs/shipped_data.yaml --output data/shipped_second --num_train 2400 --num_val 160 --seed 41
-	$(call SYNTHESIZE,500) --config configs/shipped_data.yaml --output data/shipped_third --num_train 2600 --num_val 80 --seed 101
+	$(call SYNTHESIZE,500) --config configs/shipped_data.yaml --output $(NEWEST)/third --num_train 2600 --num_val 80 --seed 101
+	$(call SYNTHESIZE,1100) --config configs/shipped_data.yaml --output $(NEWEST)/mild --num_train 2000 --num_val 80 \
+		--min_severity 0.02 --severity 0.6 --seed 102
+	$(call SYNTHESIZE,500) --config configs/shipped_data.yaml --output $(NEWEST)/more --num_train 2000 --num_val 80 \
+		--min_severity 0.05 --severity 0.8 --seed 131
+	head -n 1 $(NEWEST)/third/data.csv > $(NEWEST)/data.csv # one data set of the three
+	for part in third mild more; do tail -n +2 $(NEWEST)/$$part/data.csv | \
+		awk -F, -v OFS=, -v part=$$part '{ $$1 = part "/" $$1; $$3 = part "/" $$3 } 1' >> $(NEWEST)/data.csv; done
 	$(call SYNTHESIZE,80) --output $(CALIBRATION) --num_train 0 --num_val 48 --num_test 0 --num_frames 28 \
 		--size 320 320 --severity 0.4 --seed 32
 	sed -i.bak 's/,train,/,val,/' $(CALIBRATION)/data.csv # recordings are for training, unless one says otherwise
@@ -57,10 +65,15 @@ weights: .venv/.run
 	$(BIN)/convlstm export --weights $(RUNS)/second/weights/best.pth --average_with $(RUNS)/first.safetensors \
 		--output $(RUNS)/mean.safetensors
 	$(CALIBRATE) --weights $(RUNS)/mean.safetensors --save_weights $(RUNS)/second.safetensors
-	$(TRAIN) --data_root data/shipped_third --name third --weights $(RUNS)/second.safetensors \
+	$(TRAIN) --data_root $(NEWEST)/third --name third --weights $(RUNS)/second.safetensors \
 		--lr 0.0015 --epochs 4 --report_interval 4 --seed 5
 	sed -i.bak 26,49d $(CALIBRATION)/data.csv # half of the clips go, so that real recordings count more
-	$(CALIBRATE) --weights $(RUNS)/third/weights/best.pth --save_weights $(RUNS)/calibrated.safetensors
+	$(CALIBRATE) --weights $(RUNS)/third/weights/best.pth --save_weights $(RUNS)/third.safetensors
+	$(TRAIN) --data_root $(NEWEST) --name fourth --weights $(RUNS)/third.safetensors \
+		--lr 0.0015 --epochs 3 --report_interval 3 --seed 7 --aug_clouds 0.15 --aug_lights 0.15 --aug_exposure 0.1
+	$(BIN)/convlstm export --weights $(RUNS)/fourth/weights/best.pth --average_with $(RUNS)/third.safetensors \
+		--output $(RUNS)/fourth.safetensors
+	$(CALIBRATE) --weights $(RUNS)/fourth.safetensors --save_weights $(RUNS)/calibrated.safetensors
 	$(BIN)/convlstm export --weights $(RUNS)/calibrated.safetensors --target_size 640 640 --output $(RUNS)/shipped.safetensors
 	$(BIN)/convlstm export --weights $(RUNS)/shipped.safetensors --format onnx --output $(RUNS)/shipped_onnx
 
