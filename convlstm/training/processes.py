@@ -1,5 +1,6 @@
 """Devices, precision and processes, through Lightning Fabric."""
 
+import atexit
 import logging
 import os
 from typing import Any
@@ -61,6 +62,20 @@ def _join_after_restart(device: torch.device) -> None:
     backend = "nccl" if device.type == "cuda" else "gloo"
     names = PrefixStore(f"start {start}", store)
     torch.distributed.init_process_group(backend, store=names, rank=rank, world_size=int(size))
+
+
+def leave_group_at_exit() -> None:
+    """Part from the other processes in order when this one ends; for when all is done.
+
+    Left to the end of the process, gloo's threads abort it now and then ("terminate called without an active
+    exception"); Fabric sees to NCCL alone. Not after an error: others may be gone, and parting could wait for them.
+    """
+    atexit.register(_leave_group)
+
+
+def _leave_group() -> None:
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def is_launched() -> bool:

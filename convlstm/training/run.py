@@ -21,7 +21,7 @@ from convlstm.models.checkpoint import Checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
 from convlstm.training.first_weights import begin_from, first_weights, with_network_of
 from convlstm.training.losses import balanced_class_weights
-from convlstm.training.processes import start_fabric
+from convlstm.training.processes import leave_group_at_exit, start_fabric
 from convlstm.training.random_state import seed_everything
 from convlstm.training.run_folder import (
     ARGUMENTS,
@@ -179,6 +179,7 @@ def _held(fabric: Fabric, folder: Path) -> Iterator[None]:
     with ExitStack() as stack:
         _on_first(fabric, lambda: stack.enter_context(hold_run_folder(folder)))
         yield
+    leave_group_at_exit()
 
 
 def _fit(

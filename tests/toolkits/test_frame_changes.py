@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convlstm.config import AugmentConfig
+from convlstm.config.toolkits import CHANGES
 from convlstm.toolkits.frame_changes import (
     MOST_DEGREES,
     Change,
@@ -28,7 +29,7 @@ from convlstm.utils.data.augment_pixels import BLACK_LEVEL, Look
 
 SIZE = (48, 72)
 ANY_SEED = st.integers(0, 1 << 56)
-NAMES = [name for name in AugmentConfig.__dataclass_fields__ if name != "augment"]
+NAMES = [f"aug_{name}" for name in CHANGES if name != "rotation"]
 
 
 def only(*names: str) -> AugmentConfig:

@@ -186,6 +186,18 @@ def test_a_signal_to_one_process_ends_all_with_a_checkpoint(runner: Runner) -> N
     assert training is not None and training["step"] >= 5
 
 
+def test_a_process_that_is_done_leaves_the_group_before_it_ends() -> None:
+    code = (
+        "import atexit\nimport torch.distributed as group\n"
+        "from convlstm.training.processes import leave_group_at_exit\n"
+        "group.init_process_group('gloo', store=group.HashStore(), rank=0, world_size=1)\n"
+        "atexit.register(lambda: print('still in it:', group.is_initialized()))\n"  # the last registered acts first
+        "leave_group_at_exit()\nprint('in it:', group.is_initialized())"
+    )
+    run = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert run.stdout.splitlines() == ["in it: True", "still in it: False"]
+
+
 def test_torchrun_says_how_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
     config = TrainConfig(devices=3, num_nodes=5)
     assert num_processes(config) == (3, 5)

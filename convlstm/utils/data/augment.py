@@ -38,13 +38,7 @@ from torch import Tensor
 
 from convlstm.config import AugmentConfig
 from convlstm.types import Float32Array
-from convlstm.utils.data.augment_geometry import (
-    Box,
-    crop_frames,
-    crop_shares,
-    shake_frames,
-    shake_shares,
-)
+from convlstm.utils.data.augment_geometry import Box, crop_frames, crop_shares, shake_frames, shake_shares
 from convlstm.utils.data.augment_light import LIGHT_KINDS, SEVERITY, Light, apply_light
 from convlstm.utils.data.augment_pixels import Look, apply_look
 from convlstm.utils.data.batch import Batch
