@@ -28,6 +28,7 @@ class SynthesizeConfig:
     min_severity: float | None = setting(
         None, "Each sequence draws its severity between this and `severity`; default: all have `severity`."
     )
+    infrared: float = setting(0.0, "Probability of a sequence as an infrared camera at night shows it, 0 to 1.")
     fps: float = setting(25.0, "Frame rate that the manifest gives.")
     seed: int = setting(0, "Decides every pixel.")
     num_workers: int = setting(2, "Processes that make sequences; 0: none beside the main one.")

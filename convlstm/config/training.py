@@ -100,6 +100,7 @@ class AugmentConfig:
     aug_clouds: float = setting(0.15, "Probability of shadows that wander, as of clouds.")
     aug_lights: float = setting(0.15, "Probability of lamps that go on, off, fade or flicker.")
     aug_exposure: float = setting(0.1, "Probability of exposure or white balance that changes while filming.")
+    aug_actors: float = setting(0.0, "Probability of things, fire, smoke, water, foliage or screens drawn into it.")
 
     def __post_init__(self) -> None:
         for probability in fields(AugmentConfig):
@@ -161,6 +162,10 @@ class TrainConfig(AugmentConfig, ModelConfig):
     def __post_init__(self) -> None:
         ModelConfig.__post_init__(self)
         AugmentConfig.__post_init__(self)
+        check(
+            self.aug_actors == 0 or len(self.classes) == 2,
+            f"aug_actors draws what is of no class but dynamic: leave it at 0 with {len(self.classes)} classes",
+        )
         check_positive(self, "seq_length", "stride", "epochs", "batch_size", "lr", "fps", "positive_weight")
         check_positive(self, "accumulate", "windows_per_sample", "devices", "num_nodes")
         check_not_negative(self, "weight_decay", "warmup_epochs", "grad_clip", "early_stopping_patience")

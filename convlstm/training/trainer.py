@@ -213,7 +213,8 @@ class Trainer:
         batch = next(parts)
         self.wait_seconds += time.monotonic() - started
         self.damaged.update(batch.damaged)
-        return self.augmentation(batch.readable().to(self.fabric.device))
+        batch = self.augmentation(batch.readable().to(self.fabric.device))
+        return batch.with_labels_of_cells(self.config.mask_min_share) if self.config.aug_actors else batch
 
     def _backward(self, batch: Batch) -> Tensor:
         """Gradients of the sum of losses; returns (2,) the sum of the losses and that of their weights."""

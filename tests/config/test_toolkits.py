@@ -79,7 +79,7 @@ def test_training_knows_all_changes_but_rotation() -> None:
     config = AUGMENT(source=("x",), output=Path("out"), flip=0.25, reverse=1.0, rotation=1.0)
     known = config.augment_config()
     assert (known.aug_flip, known.aug_reverse, known.augment) == (0.25, 1.0, True)
-    in_training_alone = {"augment", "aug_shake", "aug_clouds", "aug_lights", "aug_exposure"}
+    in_training_alone = {"augment", "aug_shake", "aug_clouds", "aug_lights", "aug_exposure", "aug_actors"}
     assert {f"aug_{name}" for name in CHANGES} - {"aug_rotation"} == set(
         AugmentConfig.__dataclass_fields__
     ) - in_training_alone

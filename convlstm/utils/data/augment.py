@@ -20,11 +20,12 @@ begin to.
 | `aug_clouds`        | shadows with soft or hard edges wander over the frame      | severity 0.1-1, as of         |
 | `aug_lights`        | lamps go on, off, fade, stutter, blink on parts of it      | synthetic footage             |
 | `aug_exposure`      | exposure or white balance drifts, steps, fades, flickers   | (`synthetic/lighting.py`)     |
+| `aug_actors`        | things, fire, smoke, water, foliage, screens; masks follow | one or two, half stand still  |
 
-All are the same for all frames but noise, lost frames and the last four: a bad camera and light that changes while
-nothing moves. Geometry comes first, masks follow it; then clouds, lamps, exposure, brightness and colour, blur, noise,
-compression. Black pixels, which stand for "masked out", stay as they are: nothing but geometry touches them, and the
-darkest others little.
+All are the same for all frames but noise, lost frames and the last five: a bad camera, light that changes while nothing
+moves, and what moves. Actors come first; then geometry, masks follow it; then clouds, lamps, exposure, brightness and
+colour, blur, noise, compression. Black pixels, which stand for "masked out", stay as they are: nothing but geometry
+touches them, and the darkest others little.
 
 Shapes: N frames, S stretches, H W pixels, MH MW blocks of the mask: of 8x8 pixels, or 4x4 where frames are shrunk.
 """
@@ -38,6 +39,7 @@ from torch import Tensor
 
 from convlstm.config import AugmentConfig
 from convlstm.types import Float32Array
+from convlstm.utils.data.augment_actors import apply_actors
 from convlstm.utils.data.augment_geometry import Box, crop_frames, crop_shares, shake_frames, shake_shares
 from convlstm.utils.data.augment_light import LIGHT_KINDS, SEVERITY, Light, apply_light
 from convlstm.utils.data.augment_pixels import Look, apply_look
@@ -82,10 +84,12 @@ KINDS = tuple(setting.name for setting in fields(AugmentConfig) if setting.name 
 class Changes:
     """What happens to one stretch.
 
-    `shifts` (N, 2): how far the picture is shaken, x and y in pixels before frames are shrunk, or None; `shown` int64
-    (N,): places of the frames that are shown one after another.
+    `cast_seed` decides which actors are drawn, None is for none. `shifts` (N, 2): how far the picture is shaken, x and
+    y in pixels before frames are shrunk, or None; `shown` int64 (N,): places of the frames that are shown one after
+    another.
     """
 
+    cast_seed: int | None
     shifts: Float32Array | None
     box: Box | None
     flipped_dims: tuple[int, ...]
@@ -121,11 +125,14 @@ class Augmentation:
         for seed, start, stop in zip(batch.seeds, batch.bounds[:-1], batch.bounds[1:], strict=True):
             stretch = slice(start, stop)
             changes = draw_changes(self.config, seed, stop - start, (frames.shape[1], frames.shape[2]))
-            changes = _possible(changes, batch.shares[stretch], batch.unreadable[stretch])
+            scene, moving = batch.frames[stretch], _known_shares(batch, stretch, changes)
+            changes = _possible(changes, moving, batch.unreadable[stretch])
+            if changes.cast_seed is not None:
+                scene, moving = apply_actors(scene, moving, changes.cast_seed)
             block = frames.shape[1] // shares.shape[1]
-            lit = apply_light(_place_frames(batch.frames[stretch], changes, block), changes.light)
+            lit = apply_light(_place_frames(scene, changes, block), changes.light)
             frames[stretch] = apply_look(lit, changes.look)
-            shares[stretch] = _place_shares(batch.shares[stretch], changes, block)
+            shares[stretch] = _place_shares(moving, changes, block)
             shown[stretch] = start + changes.shown
         shown = shown.to(batch.encode.device)
         return replace(batch, frames=frames, shares=shares, encode=shown[batch.encode], lagged=shown[batch.lagged])
@@ -148,7 +155,7 @@ def draw_changes(config: AugmentConfig, seed: int, num_frames: int, size: tuple[
     quality = round(_draw(generator, JPEG_QUALITY))
     noise_seed = int(torch.randint(1 << 62, (), generator=generator))
     is_lost = _draw_lost(generator, num_frames)
-    light_seed, shake_seed = torch.randint(1 << 62, (2,), generator=generator).tolist()
+    light_seed, shake_seed, cast_seed = torch.randint(1 << 62, (3,), generator=generator).tolist()
     light_kinds = tuple(kind for kind in LIGHT_KINDS if happens[f"aug_{kind}"])
     look = Look(
         gain=gain if happens["aug_brightness"] else 1.0,
@@ -161,6 +168,7 @@ def draw_changes(config: AugmentConfig, seed: int, num_frames: int, size: tuple[
         jpeg_quality=quality if happens["aug_compression"] else None,
     )
     return Changes(
+        cast_seed=cast_seed if happens["aug_actors"] else None,
         shifts=_draw_shifts(shake_seed, num_frames) if happens["aug_shake"] else None,
         box=box if happens["aug_crop"] else None,
         flipped_dims=(1,) * happens["aug_flip_vertical"] + (2,) * happens["aug_flip"],
@@ -206,13 +214,23 @@ def _shown(num_frames: int, is_reversed: bool, is_lost: Tensor | None) -> Tensor
     return num_frames - 1 - last_seen if is_reversed else last_seen
 
 
-def _possible(changes: Changes, shares: Tensor, unreadable: Tensor) -> Changes:
-    """Without a crop where nobody knows what moves, and in their own order where a frame is unreadable.
+def _known_shares(batch: Batch, stretch: slice, changes: Changes) -> Tensor:
+    """Shares float16 (N, MH, MW); where actors are to be drawn, a static stretch needs no masks: they are all 0."""
+    shares = batch.shares[stretch]
+    if changes.cast_seed is None or bool(batch.unreadable[stretch].any()) or not bool(shares.isnan().any()):
+        return shares
+    first = batch.encode[batch.windows[:, 0]]
+    labels = batch.labels[(first >= stretch.start) & (first < stretch.stop)]
+    return torch.zeros_like(shares) if len(labels) and not bool(labels.any()) else shares
 
-    A crop could cut away all that the label of the clip is about.
+
+def _possible(changes: Changes, shares: Tensor, unreadable: Tensor) -> Changes:
+    """Without actors and crops where nobody knows what moves, and in their own order where a frame is unreadable.
+
+    A crop could cut away all that the label of the clip is about, and an actor hide it.
     """
-    if changes.box is not None and bool(shares.isnan().any()):
-        changes = replace(changes, box=None)
+    if bool(shares.isnan().any()):
+        changes = replace(changes, box=None, cast_seed=None)
     if bool(unreadable.any()):
         changes = replace(changes, shown=torch.arange(len(shares)))
     return changes

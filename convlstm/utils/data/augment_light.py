@@ -16,6 +16,7 @@ from torch import Tensor
 
 from convlstm.types import Float32Array
 from convlstm.utils.data.augment_pixels import FRAMES_AT_ONCE, keep_black
+from convlstm.utils.data.batched_actors.sampling import scrolled
 from convlstm.utils.data.synthetic.lighting import Lighting
 
 LIGHT_KINDS = ("clouds", "lights", "exposure")
@@ -88,8 +89,7 @@ class _DeviceLight:
         self.changes_tone = bool((lighting.gammas != 1).any() or (lighting.saturations != 1).any())
         self.transmission: Tensor | None = None
         if lighting.clouds is not None:
-            shade = torch.from_numpy(lighting.clouds.transmission)
-            self.transmission = F.pad(shade[None, None], (0, 1, 0, 1), mode="circular").to(device)  # wraps around
+            self.transmission = torch.from_numpy(lighting.clouds.transmission).to(device)
             self.way = torch.from_numpy(lighting.clouds.way).to(device)
 
     def factors(self, part: slice) -> Tensor:
@@ -110,11 +110,4 @@ class _DeviceLight:
     def _shade(self, way: Tensor) -> Tensor:
         """Transmission (N, 1, h, w) after the shadow has moved by `way` (N, 2), x and y in pixels."""
         assert self.transmission is not None
-        height, width = self.transmission.shape[2] - 1, self.transmission.shape[3] - 1
-        x = (torch.arange(width, device=way.device) - way[:, 0, None]) % width  # (N, w)
-        y = (torch.arange(height, device=way.device) - way[:, 1, None]) % height  # (N, h)
-        shape = (len(way), height, width)
-        places = torch.stack(
-            [(2 * x / width - 1)[:, None].expand(shape), (2 * y / height - 1)[:, :, None].expand(shape)], dim=3
-        )
-        return F.grid_sample(self.transmission.expand(len(way), -1, -1, -1), places, align_corners=True)
+        return scrolled(self.transmission, way, (self.transmission.shape[0], self.transmission.shape[1]))[:, None]

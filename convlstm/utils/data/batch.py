@@ -79,6 +79,11 @@ class Batch:
         bad = self.unreadable[self.encode] | self.unreadable[self.lagged].any(dim=1)
         return self.with_windows(~bad[self.windows].any(dim=1))
 
+    def with_labels_of_cells(self, min_share: float) -> "Batch":
+        """Windows of class 0 in which a cell is dynamic get the first dynamic class: something was drawn into them."""
+        is_dynamic = (self.cell_targets(min_share) > 0).flatten(1).any(dim=1)
+        return replace(self, labels=torch.where(is_dynamic, self.labels.clamp(min=1), self.labels))
+
     def cell_targets(self, min_share: float) -> Tensor:
         """Class index per cell, int64 (B, GH, GW); 0 where no pixel is dynamic in any frame, -1 (ignored) where few.
 

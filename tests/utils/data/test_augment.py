@@ -177,8 +177,9 @@ def test_each_change_happens_as_often_as_its_setting_says(kind: str) -> None:
     nothing = draw_changes(only(), 0, 40, (HEIGHT, WIDTH))
 
     def happens(changes: Changes) -> bool:
-        unchanged = (None, (), Light(), Look())
-        same = (changes.box, changes.flipped_dims, changes.light, changes.look) == unchanged and changes.shifts is None
+        unchanged = (None, None, (), Light(), Look())
+        drawn = (changes.cast_seed, changes.box, changes.flipped_dims, changes.light, changes.look)
+        same = drawn == unchanged and changes.shifts is None
         return not (same and torch.equal(changes.shown, nothing.shown))
 
     number = sum(happens(draw_changes(config, seed, 40, (HEIGHT, WIDTH))) for seed in range(400))
@@ -286,28 +287,60 @@ def test_what_is_static_everywhere_stays_so(config: AugmentConfig, seed: int) ->
     batch = make_batch((6, 8), (seed, seed + 1))
     batch.shares.zero_()
     batch.labels.zero_()
-    changed = Augmentation(config)(batch)
+    changed = Augmentation(replace(config, aug_actors=0.0))(batch)
     assert (changed.shares == 0).all()
     assert (changed.cell_targets(min_share=0.0) == 0).all()
+
+
+def test_actors_are_drawn_where_it_is_known_what_moves_and_then_cropped_and_shaken_with_the_rest() -> None:
+    batch = make_batch((6, 8), (5, 6))
+    batch.shares[:6] = torch.nan
+    unknown = Augmentation(only("aug_actors"))(batch)
+    assert torch.equal(unknown.frames[:6], batch.frames[:6]) and unknown.shares[:6].isnan().all()
+    assert not torch.equal(unknown.frames[6:], batch.frames[6:])
+    batch.labels[0] = 0  # static: no masks needed
+    known = Augmentation(only("aug_actors"))(batch)
+    assert not torch.equal(known.frames[:6], batch.frames[:6]) and not known.shares.isnan().any()
+    assert torch.equal(known.frames[6:], unknown.frames[6:])
+    flipped = Augmentation(only("aug_actors", "aug_flip"))(batch)
+    assert torch.equal(flipped.frames, known.frames.flip(2)) and torch.equal(flipped.shares, known.shares.flip(2))
+    batch.unreadable[1] = True
+    batch.shares[1] = torch.nan
+    unreadable = Augmentation(only("aug_actors"))(batch)
+    assert torch.equal(unreadable.frames[:6], batch.frames[:6])
+
+
+def test_windows_into_which_something_was_drawn_become_dynamic() -> None:
+    labels = []
+    for seed in range(30):
+        batch = make_batch((12,), (seed,))
+        batch.shares.zero_()
+        batch.labels.zero_()
+        changed = Augmentation(only("aug_actors"))(batch).with_labels_of_cells(0.02)
+        is_dynamic = bool((changed.cell_targets(0.02) > 0).any())
+        assert changed.labels.tolist() == [int(is_dynamic)]
+        labels.append(is_dynamic)
+    assert 0.3 < np.mean(labels) < 0.9
 
 
 @given(config=ANY_CONFIG, seed=ANY_SEED)
 def test_black_areas_stay_black_whatever_else_happens(config: AugmentConfig, seed: int) -> None:
     batch = make_batch((6,), (seed,))
     changed = Augmentation(config)(batch).frames
-    same_geometry = replace(config, **dict[str, Any]({kind: 0.0 for kind in KINDS if kind not in GEOMETRY}))
+    kept = (*GEOMETRY, "aug_actors")  # cropped or shaken, an actor beside black lightens its edge
+    same_geometry = replace(config, **dict[str, Any]({kind: 0.0 for kind in KINDS if kind not in kept}))
     moved = Augmentation(same_geometry)(batch).frames
     is_black = moved.amax(dim=3) <= BLACK_LEVEL
     assert torch.equal(changed[is_black], moved[is_black])
 
 
 @given(config=ANY_CONFIG, seed=ANY_SEED)
-def test_frames_that_are_equal_stay_equal_but_for_noise_shake_and_changing_light(
+def test_frames_that_are_equal_stay_equal_but_for_noise_shake_changing_light_and_actors(
     config: AugmentConfig, seed: int
 ) -> None:
     batch = make_batch((6,), (seed,))
     batch = replace(batch, frames=batch.frames[:1].repeat(6, 1, 1, 1))
-    config = replace(config, aug_clouds=0.0, aug_lights=0.0, aug_exposure=0.0, aug_shake=0.0)
+    config = replace(config, aug_clouds=0.0, aug_lights=0.0, aug_exposure=0.0, aug_shake=0.0, aug_actors=0.0)
     changed = Augmentation(replace(config, aug_noise=0.0))(batch).frames
     assert (changed == changed[:1]).all()
     noisy = Augmentation(replace(config, aug_noise=1.0, aug_compression=0.0))(batch).frames

@@ -114,6 +114,15 @@ def test_cell_targets_by_definition(batch: Batch, min_share: float) -> None:
         assert targets[window, 0, column] == expected_target(highest, int(batch.labels[window]), min_share)
 
 
+@given(batches(), st.floats(0, 0.9))
+def test_static_windows_with_a_dynamic_cell_become_dynamic(batch: Batch, min_share: float) -> None:
+    changed = batch.with_labels_of_cells(min_share)
+    has_any = (batch.cell_targets(min_share) > 0).flatten(1).any(dim=1).tolist()
+    expected = [max(label, int(some)) for label, some in zip(batch.labels.tolist(), has_any, strict=True)]
+    assert changed.labels.tolist() == expected
+    assert torch.equal(changed.shares, batch.shares) and torch.equal(changed.frames, batch.frames)
+
+
 @given(batches())
 def test_readable_windows_hold_and_reach_readable_frames_alone(batch: Batch) -> None:
     bad = set(batch.unreadable.nonzero().flatten().tolist())

@@ -1,7 +1,7 @@
 """What light, camera and codec do to the pixels of any scene, still or not: nothing of it is motion in the scene."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ NUISANCES = ("still", "exposure", "lights", "clouds", "noise", "shake", "compres
 """What a recording can suffer from most; "still" is a calm one with nothing but a little sensor noise."""
 
 _SMALLEST_CODED = 32  # pixels; encoders refuse less
+_INFRARED_SIDES = 0.45, 0.55  # of the frame's height and width: 288x352 of 640x640
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,23 @@ class Camera:
             is_interlaced=bool(rng.random() < 0.06 * severity),
             stamp=(rng.uniform(0, 0.6), rng.uniform(0.05, 0.98)) if rng.random() < 0.1 * severity else None,
         )
+
+    def as_infrared(self, rng: np.random.Generator) -> "Camera":
+        """The same for the infrared of a cheap camera at night: grey, dim, noisy, small, through a codec."""
+        gains = self.lighting.gains.mean(axis=1, keepdims=True) * np.float32(rng.uniform(0.5, 0.9))
+        lighting = replace(
+            self.lighting,
+            gains=np.repeat(gains, 3, axis=1),
+            gammas=self.lighting.gammas * np.float32(rng.uniform(0.8, 1.2)),
+            saturations=np.zeros_like(self.lighting.saturations),
+        )
+        height, width = (
+            max(_SMALLEST_CODED, int(share * side) & ~1) for share, side in zip(_INFRARED_SIDES, self.size, strict=True)
+        )
+        coded_size = height, width
+        sensor = Sensor.sample(rng, coded_size, 0.5, is_noisy=True).colourless()
+        codec = Codec.sample(rng, is_strong=False)
+        return replace(self, lighting=lighting, coded_size=coded_size, sensor=sensor, codec=codec)
 
     def record(self, rng: np.random.Generator, scenes: Iterator[Float32Array]) -> list[UInt8Array]:
         """Frames uint8 (H, W, 3) of the scenes at `times`, float32 (H + 2 MARGIN, W + 2 MARGIN, 3)."""

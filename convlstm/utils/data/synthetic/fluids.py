@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from convlstm.types import Float32Array
-from convlstm.utils.data.synthetic.scenes import ROUNDED_AWAY, BoolArray, Scene, soft_spot
+from convlstm.utils.data.synthetic.scenes import ROUNDED_AWAY, BoolArray, Scene, placing_matrix, soft_spot
 from convlstm.utils.data.synthetic.textures import Size, fractal_noise, scrolled, surface
 
 
@@ -66,6 +66,9 @@ class Flames:
     The glow is light on something still, so that it is not in the mask. `highest` (pixels) limits their height.
     """
 
+    VISIBLE = 0.12
+    """Flames that cover less of a pixel are not in the mask."""
+
     def __init__(self, rng: np.random.Generator, scene: Scene, *, highest: float | None = None) -> None:
         size, ambient = scene.size, scene.ambient
         self.height = int(np.exp(rng.uniform(np.log(14), np.log(max(20.0, highest or 0.7 * min(size))))))
@@ -96,9 +99,9 @@ class Flames:
     def draw(self, canvas: Float32Array, time: float) -> BoolArray:
         """See Actor.draw."""
         mask = np.zeros(canvas.shape[:2], dtype=np.bool_)
-        flicker = 1 + self.swing * np.sin(self.rates * time + self.phases).sum()
+        flicker = self.flicker(time)
         canvas *= 1 + np.float32(flicker) * self.glow
-        heat = self._heat(time, float(flicker))
+        heat = self._heat(time, flicker)
         top, left = max(0, self.top), max(0, self.left)
         bottom, right = max(top, canvas.shape[0]), max(left, canvas.shape[1])
         heat = heat[top - self.top : bottom - self.top, left - self.left : right - self.left]
@@ -108,8 +111,12 @@ class Flames:
         alpha = np.clip(heat / self.softness, 0, 1) * self.opacity
         colours = self.ramp[np.rint(heat * 255).astype(np.uint8)]
         canvas[region] += alpha[..., None] * (colours - canvas[region])
-        mask[region] = alpha > 0.12
+        mask[region] = alpha > self.VISIBLE
         return mask
+
+    def flicker(self, time: float) -> float:
+        """How brightly it burns at that moment, around 1."""
+        return float(1 + self.swing * np.sin(self.rates * time + self.phases).sum())
 
     def _heat(self, time: float, flicker: float) -> Float32Array:
         """Heat (height, width) in [0, 1]."""
@@ -182,17 +189,26 @@ class Smoke:
         density = np.zeros(self.half, dtype=np.float32)
         for index in range(self.count):
             self._add_puff(density, index, time)
-        thickness = self.thickness * np.clip(0.6 + self.growth * time, 0.2, 1.4)
-        opacity = 1 - np.exp(-thickness * density)
+        opacity = 1 - np.exp(-self.thickness_at(time) * density)
         return np.asarray(cv2.resize(opacity, self.size[::-1], interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
-    def _add_puff(self, density: Float32Array, index: int, time: float) -> None:
+    def thickness_at(self, time: float) -> float:
+        """Optical thickness of density 1 at that moment."""
+        thickness: float = self.thickness * np.clip(0.6 + self.growth * time, 0.2, 1.4)
+        return thickness
+
+    def place_puff(self, index: int, time: float) -> tuple[tuple[float, float], float, float, float]:
+        """Middle (x, y) and radius of a puff in half pixels, its angle in radians, and its density."""
         age = float((time - self.births[index]) % self.life)
         share = age / self.life
         wobble = 0.25 * self.radii[1] * np.sin(0.05 * age + index)
         x, y = self.source + (self.wind + self.drift[index]) * age + [wobble, 0]
         radius = self.radii[0] + (self.radii[1] - self.radii[0]) * share**0.7
-        strength = np.clip(6 * share, 0, 1) * (1 - share) ** 0.8
+        density = np.clip(6 * share, 0, 1) * (1 - share) ** 0.8
+        return (float(x), float(y)), float(radius), float(self.spin[index] * age), float(density)
+
+    def _add_puff(self, density: Float32Array, index: int, time: float) -> None:
+        (x, y), radius, angle, strength = self.place_puff(index, time)
         puff = self.puffs[index % len(self.puffs)]
         left, top = int(np.floor(x - radius)), int(np.floor(y - radius))
         side = int(np.ceil(2 * radius)) + 2
@@ -200,11 +216,8 @@ class Smoke:
         target = density[rows, columns]
         if not target.size:
             return
-        zoom, angle = 2 * radius / len(puff), self.spin[index] * age
-        cosine, sine = zoom * np.cos(angle), zoom * np.sin(angle)
-        middle = (len(puff) - 1) / 2
-        matrix = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0]])
-        matrix[:, 2] = [x - columns.start, y - rows.start] - matrix[:, :2] @ [middle, middle]
+        centre = x - columns.start, y - rows.start
+        matrix = placing_matrix(puff.shape[:2], centre, angle=angle, scale=2 * radius / len(puff))
         target += np.float32(strength) * cv2.warpAffine(puff, matrix, (target.shape[1], target.shape[0]))
 
 

@@ -56,6 +56,7 @@ def synthesize(config: SynthesizeConfig) -> Synthesis:
             backgrounds=config.backgrounds,
             recordings=config.recordings,
             num_recordings=config.num_recordings,
+            infrared=config.infrared,
             progress=lambda done, total: progress.advance(),
             num_workers=config.num_workers,
         )

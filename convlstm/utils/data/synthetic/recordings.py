@@ -22,6 +22,10 @@ from convlstm.utils.data.synthetic.textures import Size
 STILL, UNKNOWN, MOVING = 0, 1, 2
 """Values of labels."""
 
+_UNKNOWN_STEP = 8
+UNKNOWN_SHARE = 1 / _UNKNOWN_STEP**2
+"""Share of pixels set in masks where nobody knows: over 0, but below the 2 % that make a cell dynamic."""
+
 _LAGS = (2, 4, 8)
 _SURE = 7.0  # times the noise
 _LEAST_SURE = 9.0  # grey levels
@@ -132,7 +136,7 @@ def training_mask(labels: UInt8Array) -> UInt8Array:
     """
     mask = np.where(labels == MOVING, 255, 0).astype(np.uint8)
     sparse = np.zeros_like(mask)
-    sparse[4::8, 4::8] = 255  # 16 of a cell's 1,024 pixels
+    sparse[_UNKNOWN_STEP // 2 :: _UNKNOWN_STEP, _UNKNOWN_STEP // 2 :: _UNKNOWN_STEP] = 255
     return np.where(labels == UNKNOWN, sparse, mask)
 
 

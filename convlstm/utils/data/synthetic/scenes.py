@@ -12,6 +12,7 @@ from convlstm.utils.data.synthetic.cutouts import cutout
 from convlstm.utils.data.synthetic.textures import Size, fractal_noise, surface
 
 BoolArray = NDArray[np.bool_]
+Float64Array = NDArray[np.float64]
 
 ROUNDED_AWAY = 1 / 512
 """A change of a pixel, as a share of full scale, that uint8 does not show."""
@@ -174,6 +175,20 @@ def soft_spot(size: Size, centre: tuple[float, float], radius: float, aspect: fl
 
 Region = tuple[slice, slice]
 
+SHADOW_SOFTNESS = 0.06
+"""Width of a shadow's edge as a share of what casts it, to which it lies so far to the right and twice as far down."""
+
+SHADOW_LOSS = 0.1
+"""Of a blurred outline: so much less than full cover casts no shadow any more."""
+
+
+def placing_matrix(size: Size, centre: tuple[float, float], *, angle: float, scale: float) -> Float64Array:
+    """Affine (2, 3) from pixels of a picture of `size` to those of a canvas, its middle at `centre` = (x, y)."""
+    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
+    matrix = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0]])
+    matrix[:, 2] = np.array(centre) - matrix[:, :2] @ [(size[1] - 1) / 2, (size[0] - 1) / 2]
+    return matrix
+
 
 def paste(
     canvas: Float32Array,
@@ -190,23 +205,21 @@ def paste(
     pixels was changed, float32 in [0, 1]; None where the cutout lies outside the canvas.
     """
     height, width = rgba.shape[:2]
-    soft = 0.06 * max(height, width) * scale if shadow else 0.0  # width of the shadow's edge
+    soft = SHADOW_SOFTNESS * max(height, width) * scale if shadow else 0.0
     reach = 0.5 * np.hypot(height, width) * scale + 6 * soft + 2
     left, top = (max(0, int(np.floor(value - reach))) for value in centre)
     right = min(canvas.shape[1], int(np.ceil(centre[0] + reach)))
     bottom = min(canvas.shape[0], int(np.ceil(centre[1] + reach)))
     if left >= right or top >= bottom:
         return None
-    cosine, sine = scale * np.cos(angle), scale * np.sin(angle)
-    matrix = np.array([[cosine, -sine, 0.0], [sine, cosine, 0.0]])
-    matrix[:, 2] = np.array([centre[0] - left, centre[1] - top]) - matrix[:, :2] @ [(width - 1) / 2, (height - 1) / 2]
+    matrix = placing_matrix((height, width), (centre[0] - left, centre[1] - top), angle=angle, scale=scale)
     placed = cv2.warpAffine(rgba, matrix, (right - left, bottom - top))
     region = slice(top, bottom), slice(left, right)
     alpha, target = placed[..., 3], canvas[region]
     changed = alpha
     if shadow:
         shifted = cv2.warpAffine(alpha, np.array([[1.0, 0.0, soft], [0.0, 1.0, 2 * soft]]), alpha.shape[::-1])
-        shade = shadow * np.maximum(cv2.GaussianBlur(shifted, (0, 0), max(soft, 0.5)) - 0.1, 0)
+        shade = shadow * np.maximum(cv2.GaussianBlur(shifted, (0, 0), max(soft, 0.5)) - SHADOW_LOSS, 0)
         target *= 1 - shade[..., None]
         changed = np.maximum(alpha, shade)
     target *= 1 - alpha[..., None]

@@ -1,6 +1,6 @@
 """Sensor noise of every kind: white, grainy, coloured, banded, lasting over frames, and dead pixels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -48,6 +48,12 @@ class Sensor:
             persistence=float(rng.uniform(0.2, 0.8)) if rng.random() < 0.25 else 0.0,
             tiles=_tiles(rng, size, grain, chroma),
         )
+
+    def colourless(self) -> "Sensor":
+        """The same with one noise for all colours, as strong as it was."""
+        grey = np.repeat(self.tiles[..., :1], 3, axis=3)
+        fixed = np.repeat(self.fixed[..., :1], 3, axis=2)
+        return replace(self, tiles=np.asarray(grey / grey.std(), dtype=np.float32), fixed=fixed)
 
     @property
     def is_perfect(self) -> bool:

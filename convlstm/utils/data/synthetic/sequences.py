@@ -38,13 +38,19 @@ SMALLEST_SIDE = 64
 RECORDING = "recording"
 """Kind of sequences cut out of real recordings, in which something happens or not."""
 
+SLIGHT_CHANGE = 3 / 255
+"""Of full scale: what changes less cannot be told from a still scene in most recordings."""
+
+SLIGHT_LAGS = (3, 9)
+"""Frames before and after that a frame is compared with for it."""
+
+AROUND_PIXELS = 49
+"""Side of the square around what moves in which nobody knows of other changes: farther off, they are light."""
+
 _MAX_AUDITIONS = 8
 _ENOUGH_PIXELS = 60
 _SEEN_CHANGE = 0.05  # of full scale
 _SEEN_LAG = 5.0  # frames
-_SLIGHT_CHANGE = 3 / 255  # what changes less cannot be told from a still scene in most recordings
-_SLIGHT_LAGS = (3, 9)  # frames
-_AROUND_PIXELS = 49
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,11 +80,13 @@ def synthesize_sequence(
     severity: float = 1.0,
     camera: Camera | None = None,
     photos: Photos = (),
+    is_infrared: bool = False,
 ) -> SyntheticSequence:
     """Make one sequence of `num_frames` frames of `size` = (height, width).
 
     The same state of `rng` gives the same pixels. `severity` in [0, 1] scales how the recording is spoilt; `camera`
-    takes the place of a random one; `photos` become the background of half of the scenes. Raises ConfigError for an
+    takes the place of a random one; `photos` become the background of half of the scenes; `is_infrared` films them with
+    an infrared camera. Raises ConfigError for an
     unknown kind, fewer than 2 frames, sides under SMALLEST_SIDE, or a severity out of range.
     """
     check_request(kind, num_frames, size, severity)
@@ -90,6 +98,8 @@ def synthesize_sequence(
     if camera is None:
         nuisance = str(rng.choice(NUISANCES)) if is_dynamic else kind
         camera = Camera.sample(rng, nuisance, num_frames, size, severity=severity)
+    if is_infrared:
+        camera = camera.as_infrared(rng.spawn(1)[0])  # the rest of it stays as it is
     times = camera.times * (1.0 if kind == "moving" else float(rng.choice([0.6, 1.0, 1.0, 1.8])))  # frame rates differ
     moments = times[np.linspace(0, num_frames - 1, 4).astype(int)].tolist()
     actors = [_cast(rng, kind, scene, moments)] if is_dynamic else []
@@ -100,7 +110,7 @@ def synthesize_sequence(
     pictures = [picture for picture, _ in performance]
     masks = np.zeros((num_frames, *size), dtype=np.uint8)
     if actors:
-        labels = _labels_in_view(camera, _labels(scene, pictures, [mask for _, mask in performance])[shown])
+        labels = _labels_in_view(camera, label_performance(scene, pictures, [mask for _, mask in performance])[shown])
         masks = np.stack([training_mask(frame) for frame in labels])
     return SyntheticSequence(
         np.stack(camera.record(rng, (pictures[place] for place in shown))), masks, kind, is_dynamic
@@ -108,9 +118,15 @@ def synthesize_sequence(
 
 
 def film_recording(
-    rng: np.random.Generator, paths: tuple[Path, ...], *, num_frames: int, size: Size, severity: float
+    rng: np.random.Generator,
+    paths: tuple[Path, ...],
+    *,
+    num_frames: int,
+    size: Size,
+    severity: float,
+    is_infrared: bool = False,
 ) -> SyntheticSequence:
-    """A stretch of a real recording, more than half of them spoilt like synthetic ones.
+    """A stretch of a real recording, more than half of them spoilt like synthetic ones, or as infrared shows it.
 
     Its masks hold 255 where it does, and a grid of single pixels where nobody knows (`training_mask`).
     """
@@ -118,6 +134,8 @@ def film_recording(
     camera = Camera.perfect(num_frames, size)
     if rng.random() < 0.6:
         camera = Camera.sample(rng, str(rng.choice(NUISANCES)), num_frames, size, severity=severity)
+    if is_infrared:
+        camera = camera.as_infrared(rng.spawn(1)[0])  # the rest of it stays as it is
     places = camera.times.astype(int)
     labels = _labels_in_view(camera, recording.labels[places])
     masks = np.stack([training_mask(frame) for frame in labels])
@@ -126,19 +144,19 @@ def film_recording(
     return SyntheticSequence(np.stack(frames), masks, RECORDING, is_dynamic)
 
 
-def _labels(scene: Scene, pictures: list[Float32Array], masks: list[Float32Array]) -> UInt8Array:
+def label_performance(scene: Scene, pictures: list[Float32Array], masks: list[Float32Array]) -> UInt8Array:
     """Labels (T, H, W) from the actors' masks: hard to see, and what changes beside it, is unknown."""
     empty = _grey(_perform(scene, [], 0.0)[0])
     greys = [_grey(picture) for picture in pictures]
     labels = np.empty((len(pictures), *scene.size), dtype=np.uint8)
     for index, (grey, mask) in enumerate(zip(greys, masks, strict=True)):
         change = np.zeros(scene.size, dtype=np.float32)
-        for lag in _SLIGHT_LAGS:
+        for lag in SLIGHT_LAGS:
             for other in {max(0, index - lag), min(len(greys) - 1, index + lag)}:
                 cv2.max(change, cv2.absdiff(grey, greys[other]), change)
-        changes, differs = change > _SLIGHT_CHANGE, cv2.absdiff(grey, empty) > _SLIGHT_CHANGE
+        changes, differs = change > SLIGHT_CHANGE, cv2.absdiff(grey, empty) > SLIGHT_CHANGE
         moves = mask > 0
-        around = cv2.dilate(moves.astype(np.uint8), np.ones((_AROUND_PIXELS, _AROUND_PIXELS), np.uint8)) > 0
+        around = cv2.dilate(moves.astype(np.uint8), np.ones((AROUND_PIXELS, AROUND_PIXELS), np.uint8)) > 0
         unknown = np.where(moves, ~(changes | differs), changes & around)  # farther off, it is light
         labels[index] = np.where(unknown, UNKNOWN, moves * MOVING)
     return labels

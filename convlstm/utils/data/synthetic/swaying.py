@@ -11,6 +11,9 @@ from convlstm.utils.data.synthetic.textures import Size, fractal_noise, random_c
 class Foliage:
     """A textured thing with a ragged or straight outline that waves in the wind: a tree, a flag, a curtain."""
 
+    VISIBLE = 0.05
+    """Leaves that cover less of a pixel are not in the mask."""
+
     def __init__(self, rng: np.random.Generator, scene: Scene) -> None:
         size = scene.size
         height, width = size
@@ -29,7 +32,7 @@ class Foliage:
         y = (self.y + self.reach[1] * sway).astype(np.float32)
         cover = cv2.remap(self.cover, x, y, cv2.INTER_LINEAR)
         canvas += cover[..., None] * (cv2.remap(self.texture, x, y, cv2.INTER_LINEAR) - canvas)
-        return np.asarray(np.maximum(cover, self.cover) > 0.05)
+        return np.asarray(np.maximum(cover, self.cover) > self.VISIBLE)
 
 
 class Screen:
@@ -48,22 +51,27 @@ class Screen:
         spot = soft_spot(self.size, (self.size[1] / 2, self.size[0] / 2), self.size[0] / 4)
         self.light = (2.0 * spot[..., None] * random_colour(rng, vivid=True)).astype(np.float32)
         self.brightest = float(max(0.6, 1.5 * scene.ambient))
+        self.changing = self.light.max(axis=2) > 0.2 if self.is_lamp else np.ones(self.size, dtype=np.bool_)
+        self.region = slice(self.top, self.top + self.size[0]), slice(self.left, self.left + self.size[1])
 
     def draw(self, canvas: Float32Array, time: float) -> BoolArray:
         """See Actor.draw."""
-        region = slice(self.top, self.top + self.size[0]), slice(self.left, self.left + self.size[1])
         mask = np.zeros(canvas.shape[:2], dtype=np.bool_)
+        if self.is_lamp:
+            canvas[self.region] += self.picture(time)
+        else:
+            canvas[self.region] = self.picture(time)
+        mask[self.region] = self.changing
+        return mask
+
+    def picture(self, time: float) -> Float32Array:
+        """What `region` shows at that moment (h, w, 3); of a lamp, what it adds there."""
         turn = int(time / self.hold)
         if self.is_lamp:
-            canvas[region] += self.brightest * self.light * (turn % 2)
-            mask[region] = self.light.max(axis=2) > 0.2
-            return mask
+            return self.brightest * self.light * (turn % 2)
         if self.is_scrolling:
-            canvas[region] = np.roll(self.pictures[0], int(self.shift * time), axis=1)
-        else:
-            canvas[region] = self.pictures[turn % len(self.pictures)]
-        mask[region] = True
-        return mask
+            return np.roll(self.pictures[0], int(self.shift * time), axis=1)
+        return self.pictures[turn % len(self.pictures)]
 
 
 def _leaves(rng: np.random.Generator, size: Size) -> Float32Array:

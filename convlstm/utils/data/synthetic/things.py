@@ -61,19 +61,22 @@ class Thing:
     def draw(self, canvas: Float32Array, time: float) -> BoolArray:
         """See Actor.draw."""
         mask = np.zeros(canvas.shape[:2], dtype=np.bool_)
-        way = (self.start + self.speed * time) % self.travelled[-1]
-        centre = self._point(way)
-        share = way / self.travelled[-1]
-        angle = self.sway[0] * np.sin(self.sway[1] * time + self.sway[2])
-        if self.follows_path:
-            behind, ahead = self._point(way - 1), self._point(way + 1)
-            angle += np.arctan2(ahead[1] - behind[1], ahead[0] - behind[0])
-        scale = float(self.scales[0] + share * (self.scales[1] - self.scales[0]))
+        centre, angle, scale = self.pose(time)
         pasted = paste(canvas, self._deformed(time), centre, angle=angle, scale=scale, shadow=self.shadow)
         if pasted is not None:
             region, changed = pasted
             mask[region] = changed > ROUNDED_AWAY
         return mask
+
+    def pose(self, time: float) -> tuple[tuple[float, float], float, float]:
+        """Where it is at that moment: its middle (x, y) in pixels, its angle in radians, and its scale."""
+        way = (self.start + self.speed * time) % self.travelled[-1]
+        share = way / self.travelled[-1]
+        angle = self.sway[0] * np.sin(self.sway[1] * time + self.sway[2])
+        if self.follows_path:
+            behind, ahead = self._point(way - 1), self._point(way + 1)
+            angle += np.arctan2(ahead[1] - behind[1], ahead[0] - behind[0])
+        return self._point(way), float(angle), float(self.scales[0] + share * (self.scales[1] - self.scales[0]))
 
     def _point(self, way: float) -> tuple[float, float]:
         x, y = (float(np.interp(way, self.travelled, self.path[:, axis])) for axis in (0, 1))

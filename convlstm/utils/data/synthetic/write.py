@@ -8,6 +8,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
+from typing import TypedDict
 
 import cv2
 import numpy as np
@@ -34,6 +35,15 @@ MANIFEST = "data.csv"
 """Name of the manifest in a data set's folder."""
 
 
+class _Form(TypedDict):
+    """What all kinds of sequences are made by."""
+
+    num_frames: int
+    size: Size
+    severity: float
+    is_infrared: bool
+
+
 @dataclass(frozen=True)
 class _Job:
     """One sequence to write."""
@@ -48,6 +58,7 @@ class _Job:
     min_severity: float | None
     backgrounds: Path | None
     recordings: Path | None
+    infrared: float
 
 
 def write_dataset(
@@ -66,6 +77,7 @@ def write_dataset(
     backgrounds: Path | None = None,
     recordings: Path | None = None,
     num_recordings: int = 0,
+    infrared: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
     num_workers: int = 0,
 ) -> Path:
@@ -77,7 +89,8 @@ def write_dataset(
     has the latter. The pixels depend on the other arguments, but not on `num_workers`, processes beside this one (0:
     none). Half of the scenes are parts of images and video frames under the folder `backgrounds`, where it is given.
     `num_recordings` more sequences for training are cut out of the videos under `recordings`, taken by fixed cameras,
-    with masks that are found.
+    with masks that are found. With the probability
+    `infrared` the same is filmed by an infrared camera.
     `progress(done, total)` is called after each sequence. `data.csv` is written last, in one step.
 
     Raises DataError where `root` is not empty, or a folder holds no images or videos or damaged ones, ConfigError for
@@ -87,6 +100,8 @@ def write_dataset(
     _check_counts(counts, num_recordings, recordings)
     if min_severity is not None and not 0 <= min_severity <= severity:
         raise ConfigError(f"min_severity must lie between 0 and severity ({severity}), got {min_severity}")
+    if not 0 <= infrared <= 1:
+        raise ConfigError(f"infrared must lie between 0 and 1, got {infrared}")
     for kind in (DYNAMIC_KINDS[0], *kinds):
         check_request(kind, num_frames, size, severity)
     _check_footage(backgrounds, recordings)
@@ -97,7 +112,7 @@ def write_dataset(
     cast = [(split, kind) for split, count in counts.items() for kind in _in_turn(kinds, count)]
     cast += [("train", RECORDING)] * num_recordings
     seeds = np.random.SeedSequence(seed).spawn(len(cast))
-    alike = (severity, min_severity, backgrounds, recordings)
+    alike = (severity, min_severity, backgrounds, recordings, infrared)
     jobs = [
         _Job(root / f"sequence_{number:03d}", kind, split, num_frames, size, child, *alike)
         for number, ((split, kind), child) in enumerate(zip(cast, seeds, strict=True), start=1)
@@ -178,14 +193,17 @@ def _write_sequence(job: _Job) -> tuple[Path, bool]:
 def _make(job: _Job) -> SyntheticSequence:
     rng = np.random.default_rng(job.seed)
     severity = job.severity if job.min_severity is None else rng.uniform(job.min_severity, job.severity)
+    form: _Form = {
+        "num_frames": job.num_frames,
+        "size": job.size,
+        "severity": severity,
+        "is_infrared": bool(rng.spawn(1)[0].random() < job.infrared),
+    }
     if job.kind == RECORDING:
         assert job.recordings is not None
-        paths = find_recordings(job.recordings)
-        return film_recording(rng, paths, num_frames=job.num_frames, size=job.size, severity=severity)
+        return film_recording(rng, find_recordings(job.recordings), **form)
     photos = load_photos(job.backgrounds) if job.backgrounds is not None else ()
-    return synthesize_sequence(
-        job.kind, num_frames=job.num_frames, size=job.size, rng=rng, severity=severity, photos=photos
-    )
+    return synthesize_sequence(job.kind, rng=rng, photos=photos, **form)
 
 
 def _write_png(path: Path, pixels: UInt8Array) -> None:

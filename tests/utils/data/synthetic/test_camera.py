@@ -190,6 +190,22 @@ def test_a_camera_suffers_from_what_it_is_asked_for(nuisance: str) -> None:
     assert count >= {"lights": 10, "dropped": 7}.get(nuisance, 12)
 
 
+@settings(max_examples=12)
+@given(seed=st.integers(0, 1000), nuisance=st.sampled_from(NUISANCES))
+def test_infrared_is_grey_dim_and_noisy_whatever_else_happens(seed: int, nuisance: str) -> None:
+    rng = np.random.default_rng(seed)
+    camera = Camera.sample(rng, nuisance, 4, SIZE, severity=0.3)
+    infrared = camera.as_infrared(rng)
+    assert infrared.coded_size == (32, 44)  # nearly half; no codec takes less than 32
+    assert (infrared.shifts == camera.shifts).all() and (infrared.times == camera.times).all()
+    infrared = replace(infrared, codec=Codec(), stamp=None)
+    colourful = np.broadcast_to(np.array([0.8, 0.5, 0.2], dtype=np.float32), (*LARGE, 3))
+    frames = np.stack(infrared.record(rng, (colourful.copy() for _ in infrared.times))).astype(np.float32)
+    assert (frames == frames[..., :1]).all()
+    assert frames.mean() < 0.75 * 255 * 0.8
+    assert frames.std() > 0.5  # noise
+
+
 def test_a_still_recording_is_calm() -> None:
     for seed in range(30):
         camera = sample("still", seed)

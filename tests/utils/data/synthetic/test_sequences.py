@@ -367,6 +367,25 @@ def test_severities_are_drawn_between_two(tmp_path: Path, footage: Path, monkeyp
     assert seen == [0.7] * 20
 
 
+def test_a_share_of_sequences_is_infrared_and_the_same_happens_in_them(tmp_path: Path, footage: Path) -> None:
+    settings: dict[str, Any] = {"num_train": 6, "recordings": footage, "num_recordings": 2}
+    folders = [
+        write(tmp_path / name, infrared=share, **settings).parent
+        for name, share in (("none", 0.0), ("some", 0.5), ("all", 1.0))
+    ]
+
+    def is_grey(folder: Path) -> bool:
+        frame = cv2.imread(str(next(iter(sorted(folder.glob("*.png"))))))
+        assert frame is not None
+        spread = frame.max(axis=2).astype(int) - frame.min(axis=2)
+        return bool(spread.max() <= 4)  # codecs round colours
+
+    none, some, all_of_them = ([is_grey(f) for f in sorted(root.glob("sequence_*"))] for root in folders)
+    assert all(all_of_them) and sum(none) < sum(some) < sum(all_of_them)
+    same = [rows_of(root / "data.csv") for root in folders]
+    assert same[0] == same[1] == same[2]  # the same happens in them
+
+
 def test_recordings_stand_among_the_training_rows(tmp_path: Path, footage: Path) -> None:
     manifest = write(tmp_path / "data", recordings=footage, num_recordings=5, num_train=0, num_val=2, num_test=0)
     rows = rows_of(manifest)
@@ -434,6 +453,7 @@ def test_a_killed_worker_is_told_in_one_line(tmp_path: Path) -> None:
         ({"num_frames": 1}, "num_frames must be at least 2, got 1"),
         ({"severity": 1.5}, "severity must lie between 0 and 1, got 1.5"),
         ({"severity": 0.5, "min_severity": 0.6}, r"min_severity must lie between 0 and severity \(0.5\), got 0.6"),
+        ({"infrared": 1.5}, "infrared must lie between 0 and 1, got 1.5"),
         ({"min_severity": -0.1}, "min_severity must lie between 0 and severity"),
         ({"kinds": ("flicker", "fire")}, 'unknown kind of sequence "fire": known are moving, '),
     ],
