@@ -109,6 +109,10 @@ def test_a_wrong_type_says_what_was_expected(values: dict[str, Any], message: st
         ({"name": ".."}, 'name must be a plain folder name, got "..": put the path into project'),
         ({"name": ""}, 'name must be a plain folder name, got "": put the path into project'),
         ({"classes": ["static"]}, "classes must be at least two different names, got ['static']"),
+        (
+            {"classes": ["static", "fire"], "aug_actors": 0.1},
+            "aug_actors draws what moves and needs classes [static, dynamic], got ['static', 'fire']: set it to 0",
+        ),
         ({"classes": ["a", "a"]}, "classes must be at least two different names, got ['a', 'a']"),
         ({"lags": []}, "lags must be different frame counts from 1 to 256, got []"),
         ({"lags": [0]}, "lags must be different frame counts from 1 to 256, got [0]"),

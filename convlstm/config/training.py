@@ -163,8 +163,8 @@ class TrainConfig(AugmentConfig, ModelConfig):
         ModelConfig.__post_init__(self)
         AugmentConfig.__post_init__(self)
         check(
-            self.aug_actors == 0 or len(self.classes) == 2,
-            f"aug_actors draws what is of no class but dynamic: leave it at 0 with {len(self.classes)} classes",
+            self.aug_actors == 0 or self.classes[1:] == ("dynamic",),
+            f"aug_actors draws what moves and needs classes [static, dynamic], got {list(self.classes)}: set it to 0",
         )
         check_positive(self, "seq_length", "stride", "epochs", "batch_size", "lr", "fps", "positive_weight")
         check_positive(self, "accumulate", "windows_per_sample", "devices", "num_nodes")

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convlstm.utils.data.augment_pixels import BLACK_LEVEL, FRAMES_AT_ONCE, LUMA
+from convlstm.utils.data.augment_pixels import BLACK_LEVEL, LUMA
 from convlstm.utils.data.batched_actors.actors import batched
 from convlstm.utils.data.synthetic.actors import ACTORS, Actor
 from convlstm.utils.data.synthetic.recordings import UNKNOWN_SHARE
@@ -22,6 +22,9 @@ from convlstm.utils.data.synthetic.sequences import AROUND_PIXELS, SLIGHT_CHANGE
 
 AMBIENT = (0.15, 1.1)
 """Light on a scene, from deep night to a bright day, as of synthetic scenes, which are half as bright as that."""
+
+CPU_PIXELS = 160 * 160 * 16
+"""Drawn at once on a CPU: more do not stay in its cache, and of fewer each small step costs more than its pixels."""
 
 GREY_LEVELS = 1.5
 """Mean distance of the channels, of 255 levels, up to which footage has no colour: neither have actors then."""
@@ -62,7 +65,7 @@ def apply_actors(frames: Tensor, shares: Tensor, seed: int) -> tuple[Tensor, Ten
     actors = [(batched(role.actor, frames.device), role) for role in roles]
     inside = frames.amax(dim=(0, 3)) > BLACK_LEVEL
     drawn, looks = torch.empty_like(frames), _Looks(frames)
-    step = FRAMES_AT_ONCE.get(frames.device.type, 16)
+    step = 16 if frames.device.type != "cpu" else max(1, CPU_PIXELS // (frames.shape[1] * frames.shape[2]))
     with torch.autocast(frames.device.type, enabled=False):
         for start in range(0, len(frames), step):
             part = slice(start, start + step)
@@ -74,7 +77,7 @@ def apply_actors(frames: Tensor, shares: Tensor, seed: int) -> tuple[Tensor, Ten
             for actor, role in actors:
                 if role.moves and looks.empty is None:
                     looks.empty = looks.grey(canvas[1, 0])
-                masks[role.moves] |= actor.draw(canvas, role.times[part])
+                masks[role.moves] |= actor.draw(canvas, role.times[part] if role.moves else role.times[:1])
             looks.add(canvas[1], masks[True] & inside, masks[False] & inside)
             if looks.is_grey:
                 canvas = canvas.mean(dim=2, keepdim=True).expand_as(canvas)

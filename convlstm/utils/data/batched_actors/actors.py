@@ -25,10 +25,10 @@ class BatchedActor(Protocol):
     """An actor at several moments at once."""
 
     def draw(self, canvas: Tensor, times: Sequence[float]) -> Tensor:
-        """Draw onto `canvas` float32 (K, N, 3, H, W) in [0, 1], in place, each moment onto its own.
+        """Draw onto `canvas` float32 (K, N, 3, H, W) in [0, 1], in place, each moment onto its own, or one onto all.
 
-        Returns which pixels the actor changes visibly at each, bool (N, H, W); where that depends on what is behind
-        it, on the first canvas.
+        Returns which pixels the actor changes visibly at each moment, bool (N or 1, H, W); smoke is visible or not by
+        what is behind it on the first canvas, at every N.
         """
         ...
 

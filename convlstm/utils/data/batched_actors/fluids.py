@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from convlstm.utils.data.batched_actors.sampling import box_around, column, on, placed, sampled, scrolled
+from convlstm.utils.data.batched_actors.sampling import any_of, box_around, column, on, placed, sampled, scrolled
 from convlstm.utils.data.synthetic.fluids import Fire, Flames, Smoke, Sparks, Water
 from convlstm.utils.data.synthetic.scenes import ROUNDED_AWAY, placing_matrix
 
@@ -26,7 +26,7 @@ class BatchedFire:
 
     def draw(self, canvas: Tensor, times: Sequence[float]) -> Tensor:
         """See BatchedActor.draw."""
-        return torch.stack([part.draw(canvas, times) for part in self.parts]).any(dim=0)
+        return any_of([part.draw(canvas, times) for part in self.parts])
 
 
 class BatchedSparks:
@@ -43,7 +43,8 @@ class BatchedSparks:
             white = np.ones_like(dark)
             masks.append(torch.from_numpy(self.sparks.draw(dark, time)))
             self.sparks.draw(white, time)
-            target, light = canvas[:, place], on(canvas.device, dark)
+            target = canvas[:, place] if len(times) > 1 else canvas
+            light = on(canvas.device, dark)
             target *= on(canvas.device, white) - light  # what is left of what is behind
             target += light
         return torch.stack(masks).to(canvas.device)

@@ -4,6 +4,7 @@ Shapes: N moments, C channels, h w pixels of the picture, H W of where it goes.
 """
 
 from collections.abc import Sequence
+from functools import reduce
 
 import numpy as np
 import torch
@@ -59,6 +60,11 @@ def box_around(centres: Sequence[tuple[float, float]], reaches: Sequence[float],
     right, bottom = np.ceil((middles + reach).max(axis=0)).clip(0).astype(int).tolist()
     right, bottom = min(size[1], right), min(size[0], bottom)
     return (slice(top, bottom), slice(left, right)) if top < bottom and left < right else None
+
+
+def any_of(masks: Sequence[Tensor]) -> Tensor:
+    """Where any of the masks, bool (N or 1, H, W), is set."""
+    return reduce(torch.logical_or, masks)
 
 
 def scrolled(noise: Tensor, ways: Tensor, size: Size) -> Tensor:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from convlstm.utils.data.batched_actors.sampling import box_around, column, on, placed, sampled
+from convlstm.utils.data.batched_actors.sampling import any_of, box_around, column, on, placed, sampled
 from convlstm.utils.data.synthetic.scenes import ROUNDED_AWAY, SHADOW_LOSS, SHADOW_SOFTNESS, placing_matrix
 from convlstm.utils.data.synthetic.things import Thing, Things
 
@@ -21,7 +21,7 @@ class BatchedThings:
 
     def draw(self, canvas: Tensor, times: Sequence[float]) -> Tensor:
         """See BatchedActor.draw."""
-        return torch.stack([thing.draw(canvas, times) for thing in self.things]).any(dim=0)
+        return any_of([thing.draw(canvas, times) for thing in self.things])
 
 
 class BatchedThing:

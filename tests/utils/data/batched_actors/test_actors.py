@@ -63,6 +63,18 @@ def test_canvases_are_drawn_on_alike_and_moments_each_for_itself(kind: str) -> N
 
 
 @pytest.mark.parametrize("kind", sorted(ACTORS))
+def test_one_moment_is_drawn_onto_all(kind: str) -> None:
+    for seed in range(4):
+        actor, scene = stage(kind, seed)
+        repeated, at_once = canvas_of(scene, 3), canvas_of(scene, 3)
+        masks = batched(actor, CPU).draw(repeated, [12.5] * 3)
+        mask = batched(actor, CPU).draw(at_once, [12.5])
+        torch.testing.assert_close(repeated, at_once, atol=1e-5, rtol=0)
+        assert (mask.expand_as(masks) != masks).float().mean() < 1e-3
+        assert torch.equal(at_once[0, 0], at_once[0, 2])
+
+
+@pytest.mark.parametrize("kind", sorted(ACTORS))
 def test_most_of_them_are_seen(kind: str) -> None:
     changes = []
     for seed in range(12):
