@@ -20,6 +20,7 @@ from convlstm.training.processes import resolve_precision
 from convlstm.training.trainer import Trainer
 from convlstm.utils.callbacks.base import Callback, TrainerState
 from convlstm.utils.callbacks.ema import EMA
+from convlstm.utils.data.batch import IGNORED
 from convlstm.utils.data.dataset import WindowDataset
 from convlstm.utils.data.manifest import ManifestRow
 from convlstm.utils.data.sequences import open_sequences
@@ -279,3 +280,22 @@ def test_nothing_decodes(data_root: Path, tmp_path: Path, sequences: tuple[int, 
     root = copy_with_damage(data_root, tmp_path, [f"s{i}/3.png" for i in sequences])
     with pytest.raises(TrainingError, match=rf"no {side} window could be read: .*3\.png: empty file"):
         make_trainer(root).fit()
+
+
+def test_with_actors_static_footage_without_masks_teaches_cells_and_motion(
+    data_root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[int, torch.Tensor]] = []
+
+    def spy(logits: torch.Tensor, labels: torch.Tensor, cells: torch.Tensor, **weights: Any) -> Any:
+        if logits.requires_grad:  # not in validation
+            seen.extend(zip(labels.tolist(), cells, strict=True))
+        return training_loss(logits, labels, cells, **weights)
+
+    monkeypatch.setattr("convlstm.training.trainer.training_loss", spy)
+    make_trainer(data_root, epochs=10, augment=True, aug_actors=1.0).fit()
+    known = [(label, cells) for label, cells in seen if (cells != IGNORED).any()]
+    unknown = [label for label, cells in seen if not (cells != IGNORED).any()]
+    assert len(known) > 20 and {label for label, _ in known} == {0, 1}
+    assert all(label == int((cells > 0).any()) for label, cells in known)
+    assert len(unknown) > 20 and set(unknown) == {1}  # the moving square, whose place nobody knows

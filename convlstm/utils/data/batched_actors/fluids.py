@@ -82,17 +82,17 @@ class BatchedFlames:
     def _heat(self, times: Sequence[float], flicker: Tensor) -> Tensor:
         """Heat (N, height, width) in [0, 1], as of `Flames`."""
         flames, device = self.flames, flicker.device
-        time, size = column(device, times), (flames.height, flames.width)
+        time, size, rates = column(device, times), (flames.height, flames.width), flames.rates.tolist()
         y = torch.linspace(1, 0, flames.height, device=device)[:, None]  # 0 at the base
         x = torch.linspace(-1, 1, flames.width, device=device)[None, :]
         coarse, fine = (
             scrolled(noise, F.pad(-float(rise) * time[:, 0], (1, 0)), size)
             for noise, rise in zip(self.noises, flames.rise, strict=True)
         )
-        bent = x + y * (0.12 * torch.sin(flames.rates[0] * time + 3 * y) + 0.16 * coarse)
+        bent = x + y * (0.12 * torch.sin(rates[0] * time + 3 * y) + 0.16 * coarse)
         body = torch.full_like(coarse, -1.0)
         for index, (middle, half_width, tallness) in enumerate(flames.tongues):
-            swing = 0.2 * (flicker - 1) + 0.12 * torch.sin(flames.rates[index + 1] * time + index)
+            swing = 0.2 * (flicker - 1) + 0.12 * torch.sin(rates[index + 1] * time + index)
             reach = tallness * (1 + swing)
             narrowing = half_width * (1.05 - (y / reach) ** 1.5).clamp(min=0.02)
             tongue = 1 - ((bent - middle * (1 - 0.4 * y)) / narrowing) ** 2 - 0.55 * y / reach

@@ -21,7 +21,8 @@ class BatchedFoliage:
 
     def draw(self, canvas: Tensor, times: Sequence[float]) -> Tensor:
         """See BatchedActor.draw."""
-        time, (slow, fast), reach = column(canvas.device, times), self.foliage.rates, self.foliage.reach
+        time, reach = column(canvas.device, times), self.foliage.reach.tolist()
+        slow, fast = self.foliage.rates.tolist()
         sway = torch.sin(slow * time + self.phase) + 0.5 * torch.sin(fast * 2.3 * time + 1.7 * self.phase)
         swaying = sampled(self.picture, self.x + reach[0] * sway, self.y + reach[1] * sway)
         cover = swaying[:, 3:]

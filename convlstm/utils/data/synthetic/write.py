@@ -98,10 +98,7 @@ def write_dataset(
     """
     counts = {"train": num_train, "val": num_val, "test": num_test}
     _check_counts(counts, num_recordings, recordings)
-    if min_severity is not None and not 0 <= min_severity <= severity:
-        raise ConfigError(f"min_severity must lie between 0 and severity ({severity}), got {min_severity}")
-    if not 0 <= infrared <= 1:
-        raise ConfigError(f"infrared must lie between 0 and 1, got {infrared}")
+    _check_shares(severity, min_severity, infrared)
     for kind in (DYNAMIC_KINDS[0], *kinds):
         check_request(kind, num_frames, size, severity)
     _check_footage(backgrounds, recordings)
@@ -140,6 +137,13 @@ def _check_counts(counts: dict[str, int], num_recordings: int, recordings: Path 
         raise ConfigError(f"recordings is {recordings}, but num_recordings is 0: say how many sequences to cut out")
     if not any(counts.values()) and not num_recordings:
         raise ConfigError("num_train, num_val, num_test and num_recordings are all 0: ask for at least 2 sequences")
+
+
+def _check_shares(severity: float, min_severity: float | None, infrared: float) -> None:
+    if min_severity is not None and not 0 <= min_severity <= severity:
+        raise ConfigError(f"min_severity must lie between 0 and severity ({severity}), got {min_severity}")
+    if not 0 <= infrared <= 1:
+        raise ConfigError(f"infrared must lie between 0 and 1, got {infrared}")
 
 
 def _check_footage(backgrounds: Path | None, recordings: Path | None) -> None:
