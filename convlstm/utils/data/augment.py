@@ -79,6 +79,9 @@ DROP_RATE = (0.1, 0.3)
 
 KINDS = tuple(setting.name for setting in fields(AugmentConfig) if setting.name != "augment")
 
+_FIRST_KINDS = tuple(kind for kind in KINDS if kind != "aug_actors")
+"""Actors came last and are drawn last, so that seeds give of all others what they gave before."""
+
 
 @dataclass(frozen=True)
 class Changes:
@@ -145,8 +148,8 @@ def draw_changes(config: AugmentConfig, seed: int, num_frames: int, size: tuple[
     others do as it was.
     """
     generator = torch.Generator().manual_seed(seed)
-    chances = torch.rand(len(KINDS), generator=generator, dtype=torch.float64).tolist()
-    happens = {kind: chance < getattr(config, kind) for kind, chance in zip(KINDS, chances, strict=True)}
+    chances = torch.rand(len(_FIRST_KINDS), generator=generator, dtype=torch.float64).tolist()
+    happens = {kind: chance < getattr(config, kind) for kind, chance in zip(_FIRST_KINDS, chances, strict=True)}
     box = _draw_box(generator, size)
     gain, contrast = _draw_factor(generator, GAIN), _draw_factor(generator, CONTRAST)
     saturation = _draw_factor(generator, SATURATION)
@@ -156,6 +159,7 @@ def draw_changes(config: AugmentConfig, seed: int, num_frames: int, size: tuple[
     noise_seed = int(torch.randint(1 << 62, (), generator=generator))
     is_lost = _draw_lost(generator, num_frames)
     light_seed, shake_seed, cast_seed = torch.randint(1 << 62, (3,), generator=generator).tolist()
+    happens["aug_actors"] = _draw(generator, (0, 1)) < config.aug_actors
     light_kinds = tuple(kind for kind in LIGHT_KINDS if happens[f"aug_{kind}"])
     look = Look(
         gain=gain if happens["aug_brightness"] else 1.0,

@@ -120,7 +120,7 @@ def test_static_windows_with_a_dynamic_cell_become_dynamic(batch: Batch, min_sha
     has_any = (batch.cell_targets(min_share) > 0).flatten(1).any(dim=1).tolist()
     expected = [max(label, int(some)) for label, some in zip(batch.labels.tolist(), has_any, strict=True)]
     assert changed.labels.tolist() == expected
-    assert torch.equal(changed.shares, batch.shares) and torch.equal(changed.frames, batch.frames)
+    assert changed.shares is batch.shares and changed.frames is batch.frames
 
 
 @given(batches())
