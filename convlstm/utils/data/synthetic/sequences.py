@@ -86,8 +86,8 @@ def synthesize_sequence(
 
     The same state of `rng` gives the same pixels. `severity` in [0, 1] scales how the recording is spoilt; `camera`
     takes the place of a random one; `photos` become the background of half of the scenes; `is_infrared` films them with
-    an infrared camera. Raises ConfigError for an
-    unknown kind, fewer than 2 frames, sides under SMALLEST_SIDE, or a severity out of range.
+    an infrared camera. Raises ConfigError for an unknown kind, fewer than 2 frames, sides under SMALLEST_SIDE, or a
+    severity out of range.
     """
     check_request(kind, num_frames, size, severity)
     large = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN

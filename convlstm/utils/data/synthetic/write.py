@@ -89,8 +89,7 @@ def write_dataset(
     has the latter. The pixels depend on the other arguments, but not on `num_workers`, processes beside this one (0:
     none). Half of the scenes are parts of images and video frames under the folder `backgrounds`, where it is given.
     `num_recordings` more sequences for training are cut out of the videos under `recordings`, taken by fixed cameras,
-    with masks that are found. With the probability
-    `infrared` the same is filmed by an infrared camera.
+    with masks that are found. With the probability `infrared` the same is filmed by an infrared camera.
     `progress(done, total)` is called after each sequence. `data.csv` is written last, in one step.
 
     Raises DataError where `root` is not empty, or a folder holds no images or videos or damaged ones, ConfigError for
@@ -102,10 +101,7 @@ def write_dataset(
     for kind in (DYNAMIC_KINDS[0], *kinds):
         check_request(kind, num_frames, size, severity)
     _check_footage(backgrounds, recordings)
-    root = Path(root)
-    if root.exists() and any(root.iterdir()):
-        raise DataError(f"{root} is not empty: name a new folder for the synthetic data")
-    root.mkdir(parents=True, exist_ok=True)
+    root = _new_folder(Path(root))
     cast = [(split, kind) for split, count in counts.items() for kind in _in_turn(kinds, count)]
     cast += [("train", RECORDING)] * num_recordings
     seeds = np.random.SeedSequence(seed).spawn(len(cast))
@@ -123,6 +119,13 @@ def write_dataset(
     manifest = root / MANIFEST
     atomic_write_text(manifest, _manifest_text(jobs, dynamic, fps))
     return manifest
+
+
+def _new_folder(root: Path) -> Path:
+    if root.exists() and any(root.iterdir()):
+        raise DataError(f"{root} is not empty: name a new folder for the synthetic data")
+    root.mkdir(parents=True, exist_ok=True)
+    return root
 
 
 def _check_counts(counts: dict[str, int], num_recordings: int, recordings: Path | None) -> None:
