@@ -12,6 +12,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from convlstm.clips import resize_frame
 from convlstm.errors import DataError
@@ -31,6 +32,8 @@ _SURE = 7.0  # times the noise
 _LEAST_SURE = 9.0  # grey levels
 _MOST_NOISE = 3.0  # grey levels; more, after the blur, is motion everywhere
 _POSSIBLE = 0.45  # of what is sure
+_FADES = 3.0  # grey levels by which most of a picture changes where one fades, or dissolves into another
+_OFF_PACE = 0.15  # of the way from the one to the other
 _MARGIN_PIXELS = 21  # around what moves nobody knows
 _DETECTION_SIZE = (640, 640)  # at least that, as for detection, is what scenes are cut out of
 
@@ -86,9 +89,9 @@ def motion_labels(frames: UInt8Array) -> UInt8Array:
     for index, grey in enumerate(greys):
         moves, may_move = np.zeros(grey.shape, np.bool_), np.zeros(grey.shape, np.bool_)
         for lag in _LAGS:
-            before = _change(grey, greys[max(0, index - lag)])
-            after = _change(grey, greys[min(len(greys) - 1, index + lag)])
-            moves |= np.minimum(before, after) > 1
+            earlier, later = greys[max(0, index - lag)], greys[min(len(greys) - 1, index + lag)]
+            before, after = _change(grey, earlier), _change(grey, later)
+            moves |= (np.minimum(before, after) > 1) & ~_fades(grey, earlier, later)
             may_move |= np.maximum(before, after) > _POSSIBLE
         labels[index] = _grown(moves, may_move)
     return labels
@@ -103,6 +106,19 @@ def _change(grey: Float32Array, other: Float32Array) -> Float32Array:
     difference = np.abs(grey - gain * other - offset)
     noise = min(_MOST_NOISE, 1.4826 * float(np.median(difference[::4, ::4])))
     return np.asarray(difference / max(_LEAST_SURE, _SURE * noise), dtype=np.float32)
+
+
+def _fades(grey: Float32Array, earlier: Float32Array, later: Float32Array) -> NDArray[np.bool_]:
+    """Where a grey is on its way from an earlier one to a later one, at the pace of most of a picture that fades.
+
+    So do pictures that dissolve, and captions over one that fades, which stay as they are.
+    """
+    span, way = earlier - later, grey - later
+    spans, ways = span[::4, ::4].ravel(), way[::4, ::4].ravel()
+    if float(np.median(np.abs(spans))) <= _FADES:
+        return np.zeros(grey.shape, np.bool_)
+    pace = float((ways * spans).sum() / (spans * spans).sum())
+    return np.asarray(np.abs(way - pace * span) < np.maximum(_LEAST_SURE, _OFF_PACE * np.abs(span)))
 
 
 def _exposure(values: Float32Array, others: Float32Array) -> tuple[np.float32, np.float32]:

@@ -125,6 +125,36 @@ def test_a_moving_square_is_found_whatever_the_light_does(film: Film, name: str)
     )
 
 
+def slideshow(num_frames: int, first: Pixels, second: Pixels) -> Pixels:
+    """Frames (N, H, W, 3): a picture dissolves into another from frame 10 to 22, a white caption over both stays."""
+    frames = []
+    for index in range(num_frames):
+        share = np.clip((index - 10) / 12, 0, 1)
+        picture = (1 - share) * first.astype(np.float64) + share * second.astype(np.float64)
+        picture[140:146, 20:140:2] = 255
+        frames.append(np.rint(picture).astype(np.uint8))
+    return np.stack(frames)
+
+
+@pytest.mark.parametrize("to_black", [False, True])
+def test_pictures_that_fade_or_dissolve_and_captions_over_them_do_not_move(film: Film, to_black: bool) -> None:
+    first = film(1, top=None)[0]
+    other = fractal_noise(np.random.default_rng(7), (160, 160), exponent=1.5).astype(np.float64)
+    second = np.repeat(np.rint(np.clip(120 + 40 * other, 0, 255)).astype(np.uint8)[..., None], 3, axis=2)
+    frames = slideshow(34, first, np.zeros_like(first) if to_black else second)
+    assert np.abs(np.diff(frames.astype(np.int16), axis=0)).max() > 5
+    labels = motion_labels(frames)
+    assert (labels == MOVING).mean() < 1e-4
+    assert (labels[:2] == STILL).all() and (labels[-2:] == STILL).all()
+
+
+def test_what_moves_while_a_picture_fades_to_black_is_found(film: Film) -> None:
+    frames = np.stack(film(30, gain=lambda index: float(np.clip(1 - (index - 10) / 25, 0, 1))))
+    squares, labels = is_square(np.stack(film(30))), motion_labels(frames)
+    found = [(labels[i][squares[i] & ~squares[i - 4]] == MOVING).mean() for i in range(10, 22)]
+    assert np.mean(found) > 0.6
+
+
 @given(st.floats(0.5, 2), st.floats(-60, 60), st.floats(0, 0.35), st.integers(0, 2**32 - 1))
 def test_exposure_is_told_from_what_moves(gain: float, offset: float, share: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
