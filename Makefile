@@ -41,6 +41,7 @@ NEWEST := data/shipped_newest
 FOOTAGE ?=
 SYNTHESIZE = $(BIN)/convlstm data synthesize $(if $(FOOTAGE),--backgrounds $(FOOTAGE) --recordings $(FOOTAGE) --num_recordings $(1))
 TRAIN := $(BIN)/convlstm train --config configs/shipped.yaml
+ROWS_OF = tail -n +2 $(NEWEST)/$(1)/data.csv | awk -F, -v OFS=, '{ $$1 = "$(1)/" $$1; $$3 = "$(1)/" $$3 } 1'
 CALIBRATE := $(BIN)/convlstm eval --data_root $(CALIBRATION) --split val --stride 6 --baselines none --calibrate \
 	--output $(RUNS)/eval --overwrite
 
@@ -52,9 +53,11 @@ weights: .venv/.run
 		--min_severity 0.02 --severity 0.6 --seed 102
 	$(call SYNTHESIZE,500) --config configs/shipped_data.yaml --output $(NEWEST)/more --num_train 2000 --num_val 80 \
 		--min_severity 0.05 --severity 0.8 --seed 131
-	head -n 1 $(NEWEST)/third/data.csv > $(NEWEST)/data.csv # one data set of the three
-	for part in third mild more; do tail -n +2 $(NEWEST)/$$part/data.csv | \
-		awk -F, -v OFS=, -v part=$$part '{ $$1 = part "/" $$1; $$3 = part "/" $$3 } 1' >> $(NEWEST)/data.csv; done
+	$(call SYNTHESIZE,200) --config configs/shipped_data.yaml --output $(NEWEST)/infrared --num_train 800 --num_val 0 --num_test 0 \
+		--kinds moving moving smoke flicker still still noise noise compression --infrared 0.7 \
+		--min_severity 0 --severity 0.6 --seed 151
+	{ head -n 1 $(NEWEST)/third/data.csv; $(foreach part,third mild more,$(call ROWS_OF,$(part));) } > $(NEWEST)/data.csv
+	{ cat $(NEWEST)/data.csv; $(call ROWS_OF,infrared); } > $(NEWEST)/all.csv
 	$(call SYNTHESIZE,80) --output $(CALIBRATION) --num_train 0 --num_val 48 --num_test 0 --num_frames 28 \
 		--size 320 320 --severity 0.4 --seed 32
 	sed -i.bak 's/,train,/,val,/' $(CALIBRATION)/data.csv # recordings are for training, unless one says otherwise
@@ -72,8 +75,15 @@ weights: .venv/.run
 	$(TRAIN) --data_root $(NEWEST) --name fourth --weights $(RUNS)/third.safetensors \
 		--lr 0.0015 --epochs 3 --report_interval 3 --seed 7 --aug_clouds 0.15 --aug_lights 0.15 --aug_exposure 0.1
 	$(BIN)/convlstm export --weights $(RUNS)/fourth/weights/best.pth --average_with $(RUNS)/third.safetensors \
-		--output $(RUNS)/fourth.safetensors
-	$(CALIBRATE) --weights $(RUNS)/fourth.safetensors --save_weights $(RUNS)/calibrated.safetensors
+		--output $(RUNS)/mean.safetensors
+	$(CALIBRATE) --weights $(RUNS)/mean.safetensors --save_weights $(RUNS)/fourth.safetensors
+	$(TRAIN) --data_root $(NEWEST) --manifest all.csv --name fifth --weights $(RUNS)/fourth.safetensors --stride 9 \
+		--lr 0.0015 --epochs 2 --report_interval 2 --ema_decay 0.999 --seed 9 \
+		--aug_clouds 0.15 --aug_lights 0.15 --aug_exposure 0.1 --aug_shake 0.1
+	$(BIN)/convlstm export --weights $(RUNS)/fifth/weights/best.pth --average_with $(RUNS)/fourth.safetensors \
+		--output $(RUNS)/fifth.safetensors
+	mv $(CALIBRATION)/data.csv.bak $(CALIBRATION)/data.csv # now with all clips
+	$(CALIBRATE) --weights $(RUNS)/fifth.safetensors --save_weights $(RUNS)/calibrated.safetensors
 	$(BIN)/convlstm export --weights $(RUNS)/calibrated.safetensors --target_size 640 640 --output $(RUNS)/shipped.safetensors
 	$(BIN)/convlstm export --weights $(RUNS)/shipped.safetensors --format onnx --output $(RUNS)/shipped_onnx
 
