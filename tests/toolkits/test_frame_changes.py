@@ -7,7 +7,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from convlstm.config import AugmentConfig
@@ -111,6 +111,7 @@ def test_a_rotated_frame_is_full_and_turned_by_that_angle(degrees: float, height
 
 
 @settings(max_examples=25)
+@example(seed=858_519_770_054, left=5, top=5)  # an edge in the middle of pixels
 @given(seed=ANY_SEED, left=st.integers(5, 50), top=st.integers(5, 30))
 def test_masks_follow_their_frames_to_the_pixel(seed: int, left: int, top: int) -> None:
     change = draw(only("aug_crop", "aug_flip", "aug_flip_vertical"), seed, rotation=0.7)
@@ -121,8 +122,9 @@ def test_masks_follow_their_frames_to_the_pixel(seed: int, left: int, top: int) 
     assert set(np.unique(placed_mask)) <= {0, 255}
     np.testing.assert_array_equal(placed_mask[placed == 255], 255)
     np.testing.assert_array_equal(placed_mask[placed == 0], 0)
-    wrong = (placed_mask == 255) != (placed >= 128)
-    assert wrong.sum() <= 0.25 * max(1, ((placed > 0) & (placed < 255)).sum())  # on the very edge, by rounding
+    is_tie = np.abs(placed - 127.5) <= 255 / 32  # in the middle of a pixel, as a whole edge may lie, to OpenCV's 32nd
+    wrong = ((placed_mask == 255) != (placed >= 128)) & ~is_tie
+    assert wrong.sum() <= 0.15 * max(1, ((placed > 0) & (placed < 255)).sum())  # corners, where two edges share a pixel
 
 
 def test_masks_of_another_size_or_grey_become_the_frames(seed: int = 3) -> None:
