@@ -139,6 +139,9 @@ class TrainConfig(AugmentConfig, ModelConfig):
     class_weighting: Literal["balanced", "none"] = setting("balanced", "Weigh classes by how rare their windows are.")
     positive_weight: float = setting(1.0, "Weight of dynamic cells against static ones, where masks exist.")
     hard_cell_weight: float = setting(0.0, "Weight of each window's worst cells beside the mean, where masks exist.")
+    left_weight: float = setting(
+        1.0, "Weight of cells that something left just before a window, or in its first third."
+    )
     ema: bool = setting(True, "Keep an exponential moving average of the weights, validate and save it.")
     ema_decay: float = setting(0.998, "Decay of that average per step.")
     early_stopping_patience: int = setting(10, "Stop after so many epochs without a better val_loss; 0: never.")
@@ -166,7 +169,8 @@ class TrainConfig(AugmentConfig, ModelConfig):
             self.aug_actors == 0 or self.classes[1:] == ("dynamic",),
             f"aug_actors draws what moves and needs classes [static, dynamic], got {list(self.classes)}: set it to 0",
         )
-        check_positive(self, "seq_length", "stride", "epochs", "batch_size", "lr", "fps", "positive_weight")
+        check_positive(self, "seq_length", "stride", "epochs", "batch_size", "lr", "fps")
+        check_positive(self, "positive_weight", "left_weight")
         check_positive(self, "accumulate", "windows_per_sample", "devices", "num_nodes")
         check_not_negative(self, "weight_decay", "warmup_epochs", "grad_clip", "early_stopping_patience")
         check_not_negative(self, "hard_cell_weight")

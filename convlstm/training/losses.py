@@ -22,10 +22,17 @@ def clip_loss(logits: Tensor, labels: Tensor) -> Tensor:
     return F.cross_entropy(clip_logits(logits), labels, reduction="none")
 
 
-def cell_loss(logits: Tensor, cells: Tensor, positive_weight: float = 1.0, hard_cell_weight: float = 0.0) -> Tensor:
+def cell_loss(
+    logits: Tensor,
+    cells: Tensor,
+    positive_weight: float = 1.0,
+    hard_cell_weight: float = 0.0,
+    cell_weights: Tensor | None = None,
+) -> Tensor:
     """Mean cross entropy over the known cells of each clip (B,); 0 for a clip with none.
 
-    `cells` int64 (B, GH, GW) holds class indices, -1 where ignored; those over 0 count `positive_weight` times.
+    `cells` int64 (B, GH, GW) holds class indices, -1 where ignored; those over 0 count `positive_weight` times,
+    and each as often as `cell_weights` (B, GH, GW) says.
     Added is `hard_cell_weight` times the mean over the HARD_SHARE of cells that are worst: three hot cells make a false
     alarm of a still window, and the mean of hundreds of cells hardly shows them (online hard example mining,
     Shrivastava et al. 2016, arXiv:1604.03540).
@@ -34,6 +41,8 @@ def cell_loss(logits: Tensor, cells: Tensor, positive_weight: float = 1.0, hard_
         logits = torch.cat([torch.zeros_like(logits), logits], dim=1)
     per_cell = F.cross_entropy(logits, cells, ignore_index=IGNORED, reduction="none")
     weights = torch.where(cells > 0, positive_weight, 1.0) * (cells != IGNORED)
+    if cell_weights is not None:
+        weights = weights * cell_weights
     loss = (per_cell * weights).sum(dim=(1, 2)) / weights.sum(dim=(1, 2)).clamp(min=SMALLEST_WEIGHT)
     if hard_cell_weight:
         num_hard = max(1, round(HARD_SHARE * cells.shape[1:].numel()))
@@ -49,6 +58,7 @@ def training_loss(
     class_weights: Tensor | None = None,
     positive_weight: float = 1.0,
     hard_cell_weight: float = 0.0,
+    cell_weights: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Weighted sum over clips of the loss on cells where a clip has known ones, else of that on its label.
 
@@ -57,7 +67,7 @@ def training_loss(
     """
     logits = logits.float()
     has_cells = (cells != IGNORED).flatten(1).any(dim=1)
-    cell_losses = cell_loss(logits, cells, positive_weight, hard_cell_weight)
+    cell_losses = cell_loss(logits, cells, positive_weight, hard_cell_weight, cell_weights)
     loss = torch.where(has_cells, cell_losses, clip_loss(logits, labels))
     weights = class_weights[labels] if class_weights is not None else torch.ones_like(loss)
     return (loss * weights).sum(), weights.sum()

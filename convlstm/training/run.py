@@ -286,7 +286,7 @@ def _usual_fps(sequences: list[LabelledSequence]) -> float:
 
 def _describe(trainer: Trainer, data: _Data) -> None:
     if not data.train.has_masks:
-        for name, neutral in (("positive_weight", 1), ("hard_cell_weight", 0)):
+        for name, neutral in (("positive_weight", 1), ("hard_cell_weight", 0), ("left_weight", 1)):
             if getattr(trainer.config, name) != neutral:
                 logger.warning("%s has no effect: no training sequence has masks", name)
     num_processes = trainer.fabric.world_size

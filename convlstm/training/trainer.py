@@ -226,7 +226,8 @@ class Trainer:
         frames = batch.frames.permute(0, 3, 1, 2)  # (N, H, W, 3) -> (N, 3, H, W), without a copy
         with self.fabric.autocast():  # marked methods get none of their own where there is one process only
             logits = self.wrapped_model.window_logits(frames, batch.encode, batch.lagged, batch.windows)
-        loss, weight = self._losses(logits, batch.labels, batch.cell_targets(self.config.mask_min_share))
+        cells = batch.cell_targets(self.config.mask_min_share)
+        loss, weight = self._losses(logits, batch.labels, cells, self._cell_weights(batch))
         self.fabric.backward(loss * 0 if is_empty else loss)
         return torch.zeros(2) if is_empty else torch.stack([loss.detach(), weight]).cpu()
 
@@ -252,7 +253,14 @@ class Trainer:
         if not is_skipped and not bool(torch.isfinite(norm)):
             raise self._diverged("the gradient is not finite", self.step + 1)
 
-    def _losses(self, logits: Tensor, labels: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:
+    def _cell_weights(self, batch: Batch) -> Tensor | None:
+        if self.config.left_weight == 1:
+            return None
+        return torch.where(batch.left_cells(self.config.mask_min_share), self.config.left_weight, 1.0)
+
+    def _losses(
+        self, logits: Tensor, labels: Tensor, cells: Tensor, cell_weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         return training_loss(
             logits,
             labels,
@@ -260,6 +268,7 @@ class Trainer:
             class_weights=self.class_weights,
             positive_weight=self.config.positive_weight,
             hard_cell_weight=self.config.hard_cell_weight,
+            cell_weights=cell_weights,
         )
 
     def _validation_losses(self, logits: Tensor, labels: Tensor, cells: Tensor) -> tuple[Tensor, Tensor]:

@@ -67,6 +67,13 @@ def test_cell_loss_by_hand() -> None:
     torch.testing.assert_close(cell_loss(logits, cells, 3.0), torch.tensor([weighted]))
 
 
+def test_cells_count_as_often_as_their_weights_say() -> None:
+    logits = torch.tensor([[[[1.0, 1.0, 9.0]]]])
+    cells, weights = torch.tensor([[[0, 1, -1]]]), torch.tensor([[[5.0, 2.0, 7.0]]])
+    expected = (5 * SOFTPLUS_1 + 2 * 3 * (SOFTPLUS_1 - 1)) / 11
+    torch.testing.assert_close(cell_loss(logits, cells, 3.0, cell_weights=weights), torch.tensor([expected]))
+
+
 @given(st.integers(0, 1000))
 def test_cell_loss_of_two_classes_is_bce_over_known_cells(seed: int) -> None:
     logits, cells = random_logits(1, 1, 3, 4, seed=seed), random_cells(1, 3, 4, seed=seed)
@@ -146,8 +153,11 @@ def test_training_loss_weighs_clips_by_their_label() -> None:
 
 def test_training_loss_hands_on_the_weights_of_cells() -> None:
     logits, cells = random_logits(1, 1, 1, 2), torch.tensor([[[0, 1]]])
-    loss, weight = training_loss(logits, torch.tensor([1]), cells, positive_weight=4.0, hard_cell_weight=0.3)
-    torch.testing.assert_close(loss, cell_loss(logits, cells, 4.0, 0.3)[0])
+    weights = torch.tensor([[[2.0, 1.0]]])
+    options: dict[str, Any] = {"positive_weight": 4.0, "hard_cell_weight": 0.3, "cell_weights": weights}
+    loss, weight = training_loss(logits, torch.tensor([1]), cells, **options)
+    torch.testing.assert_close(loss, cell_loss(logits, cells, **options)[0])
+    assert loss != cell_loss(logits, cells, 4.0, 0.3)[0]
     assert weight == 1
 
 

@@ -576,8 +576,8 @@ def test_classes_weigh_alike_unless_told_otherwise(
 
 
 def test_an_option_without_effect_warns(run: Train, caplog: pytest.LogCaptureFixture) -> None:
-    run(epochs=1, positive_weight=3.0, hard_cell_weight=0.1)
-    for name in ("positive_weight", "hard_cell_weight"):
+    run(epochs=1, positive_weight=3.0, hard_cell_weight=0.1, left_weight=2.0)
+    for name in ("positive_weight", "hard_cell_weight", "left_weight"):
         assert f"{name} has no effect: no training sequence has masks" in caplog.messages
 
 

@@ -1,6 +1,7 @@
 """The loop: what it counts, what it averages, when it calls whom, and when it refuses to go on."""
 
 import math
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 import torch
 from lightning_fabric import Fabric
 from PIL import Image
+from torch import Tensor
 
 from convlstm.config import TrainConfig
 from convlstm.errors import TrainingError
@@ -20,7 +22,7 @@ from convlstm.training.processes import resolve_precision
 from convlstm.training.trainer import Trainer
 from convlstm.utils.callbacks.base import Callback, TrainerState
 from convlstm.utils.callbacks.ema import EMA
-from convlstm.utils.data.batch import IGNORED
+from convlstm.utils.data.batch import IGNORED, Batch
 from convlstm.utils.data.dataset import WindowDataset
 from convlstm.utils.data.manifest import ManifestRow
 from convlstm.utils.data.sequences import open_sequences
@@ -79,6 +81,12 @@ def make_trainer(
         class_weights=None,
         callbacks=callbacks,
     )
+
+
+def logits_of(trainer: Trainer, batch: Batch) -> Tensor:
+    with torch.inference_mode():
+        frames = batch.frames.permute(0, 3, 1, 2)
+        return trainer.model.window_logits(frames, batch.encode, batch.lagged, batch.windows)
 
 
 class Recorder(Callback):
@@ -154,14 +162,36 @@ def test_losses_are_means_over_windows_not_over_batches(data_root: Path) -> None
         for window in (window for batch in batches for window in batch.ids.tolist()):
             data = trainer.val_data if name == "val_loss" else batches.dataset
             batch = data[window]
-            with torch.inference_mode():
-                logits = trainer.model.window_logits(
-                    batch.frames.permute(0, 3, 1, 2), batch.encode, batch.lagged, batch.windows
-                )
-            losses += float(training_loss(logits, batch.labels, batch.cell_targets(0.02))[0])
+            losses += float(training_loss(logits_of(trainer, batch), batch.labels, batch.cell_targets(0.02))[0])
             count += 1
         assert count == 8
         assert trainer.history[0][name] == pytest.approx(losses / count, rel=1e-5)
+
+
+def test_cells_that_something_left_weigh_more_in_training_only(data_root: Path, tmp_path: Path) -> None:
+    """The square leaves the left half in frame 4: so it has in the window of frames 3 to 6."""
+    root = tmp_path / "masked"
+    shutil.copytree(data_root, root)
+    (root / "s1" / "masks").mkdir()
+    for index in range(7):
+        mask = np.zeros((64, 64), dtype=np.uint8)
+        mask[20:36, 8 * index : 8 * index + 16] = 255
+        Image.fromarray(mask).save(root / "s1" / "masks" / f"{index}.png")
+    trainers = [make_trainer(root, lr=1e-12, epochs=1, left_weight=weight) for weight in (1.0, 5.0)]
+    for trainer in trainers:
+        trainer.fit()
+    (plain, val_loss), (weighted, same) = (
+        (trainer.history[0]["train_loss"], trainer.history[0]["val_loss"]) for trainer in trainers
+    )
+    assert same == pytest.approx(val_loss, rel=1e-6)
+    expected = 0.0
+    for window in range(8):
+        batch = trainers[1].train_batches.dataset[window]
+        weights = torch.where(batch.left_cells(0.02), 5.0, 1.0)
+        assert int((weights == 5).sum()) == (2 if window == 7 else 0)
+        logits, cells = logits_of(trainers[1], batch), batch.cell_targets(0.02)
+        expected += float(training_loss(logits, batch.labels, cells, cell_weights=weights)[0]) / 8
+    assert weighted == pytest.approx(expected, rel=1e-5) and weighted != pytest.approx(plain, rel=1e-3)
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("32-true", torch.float32), ("bf16-mixed", torch.bfloat16)])
