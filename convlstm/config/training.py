@@ -139,9 +139,7 @@ class TrainConfig(AugmentConfig, ModelConfig):
     class_weighting: Literal["balanced", "none"] = setting("balanced", "Weigh classes by how rare their windows are.")
     positive_weight: float = setting(1.0, "Weight of dynamic cells against static ones, where masks exist.")
     hard_cell_weight: float = setting(0.0, "Weight of each window's worst cells beside the mean, where masks exist.")
-    left_weight: float = setting(
-        1.0, "Weight of cells that something left just before a window, or in its first third."
-    )
+    left_weight: float = setting(1.0, "Weight of still cells that something left just before the window.")
     ema: bool = setting(True, "Keep an exponential moving average of the weights, validate and save it.")
     ema_decay: float = setting(0.998, "Decay of that average per step.")
     early_stopping_patience: int = setting(10, "Stop after so many epochs without a better val_loss; 0: never.")

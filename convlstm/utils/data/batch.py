@@ -93,16 +93,13 @@ class Batch:
         return targets_of(shares, self.labels, min_share)
 
     def left_cells(self, min_share: float) -> Tensor:
-        """Cells that something left: nothing is dynamic in them after the first third of a window, bool (B, GH, GW).
+        """Still cells that something left just before the window, bool (B, GH, GW): the lags reach back to its motion.
 
-        In that third it was, or in a frame before the window that the lags reach back to. These are the cells of which
-        the network sees motion without being told when it was. For batches of whole stretches.
+        For batches of whole stretches.
         """
         is_dynamic = cell_shares(self.shares) > min_share
-        window = is_dynamic[self.encode[self.windows]]
-        third = window.shape[1] // 3
         seen_before = is_dynamic[self.lagged[self.windows]].flatten(1, 2).any(dim=1)
-        return (seen_before | window[:, :third].any(dim=1)) & ~window[:, third:].any(dim=1)
+        return seen_before & ~is_dynamic[self.encode[self.windows]].any(dim=1)
 
 
 def blank_batch(config: TrainConfig, device: torch.device) -> Batch:

@@ -118,23 +118,21 @@ def test_cell_targets_by_definition(batch: Batch, min_share: float) -> None:
 def test_left_cells_by_definition(batch: Batch, min_share: float) -> None:
     is_dynamic, left = cell_shares(batch.shares) > min_share, batch.left_cells(min_share)
     assert left.dtype == torch.bool and left.shape == (len(batch), 1, 2)
-    third = batch.windows.shape[1] // 3
     for window, _, column in np.ndindex(*left.shape):
         held = [bool(is_dynamic[batch.encode[place], 0, column]) for place in batch.windows[window]]
         before = any(bool(is_dynamic[frame, 0, column]) for frame in frames_reached(batch, window))
-        assert left[window, 0, column] == ((before or any(held[:third])) and not any(held[third:]))
+        assert left[window, 0, column] == (before and not any(held))
 
 
-def test_a_cell_is_left_when_motion_ends_before_the_window_or_in_its_first_third() -> None:
-    """Frames 0 to 5, windows of three frames, a lag of 2: something moves in the first cell until frame 2."""
+def test_a_cell_is_left_where_lags_reach_back_to_motion_and_the_window_holds_none() -> None:
+    """Windows of three of the frames 0 to 5, a lag of 1: something moves in the first cell until frame 1."""
     shares = torch.zeros(6, 4, 8, dtype=torch.float16)
-    shares[:3, :, :4] = 1
-    encode = [0, 1, 2, 3, 4, 5]
-    lagged = [[max(0, frame - 2)] for frame in encode]
-    windows = [[1, 2, 3], [2, 3, 4], [3, 4, 5]]
+    shares[:2, :, :4] = 1
+    encode, windows = [0, 1, 2, 3, 4, 5], [[1, 2, 3], [2, 3, 4], [3, 4, 5]]
+    lagged = [[max(0, frame - 1)] for frame in encode]
     batch = make_batch(encode=encode, lagged=lagged, windows=windows, shares=shares)
-    assert batch.left_cells(0.02).tolist() == [[[False, False]], [[True, False]], [[True, False]]]
-    assert batch.cell_targets(0.02).tolist() == [[[1, 0]], [[1, 0]], [[0, 0]]]
+    assert batch.left_cells(0.02).tolist() == [[[False, False]], [[True, False]], [[False, False]]]
+    assert batch.cell_targets(0.02).tolist() == [[[1, 0]], [[0, 0]], [[0, 0]]]
 
 
 @given(batches(), st.floats(0, 0.9))
