@@ -83,7 +83,18 @@ weights: .venv/.run
 	$(BIN)/convlstm export --weights $(RUNS)/fifth/weights/best.pth --average_with $(RUNS)/fourth.safetensors \
 		--output $(RUNS)/fifth.safetensors
 	mv $(CALIBRATION)/data.csv.bak $(CALIBRATION)/data.csv # now with all clips
-	$(CALIBRATE) --weights $(RUNS)/fifth.safetensors --save_weights $(RUNS)/calibrated.safetensors
+	$(CALIBRATE) --weights $(RUNS)/fifth.safetensors --save_weights $(RUNS)/fifth_calibrated.safetensors
+	$(TRAIN) --data_root $(NEWEST) --manifest all.csv --name sixth --weights $(RUNS)/fifth_calibrated.safetensors \
+		--lr 0.0012 --epochs 1 --report_interval 1 --ema_decay 0.999 --seed 11 --left_weight 4 \
+		--aug_clouds 0.15 --aug_lights 0.15 --aug_exposure 0.1 --aug_shake 0.1
+	$(BIN)/convlstm export --weights $(RUNS)/sixth/weights/best.pth --average_with $(RUNS)/fifth_calibrated.safetensors \
+		--output $(RUNS)/sixth.safetensors
+	$(TRAIN) --data_root $(NEWEST) --name seventh --weights $(RUNS)/sixth.safetensors --stride 18 \
+		--lr 0.001 --epochs 1 --report_interval 1 --ema_decay 0.99 --seed 13 --left_weight 8
+	$(BIN)/convlstm export --weights $(RUNS)/seventh/weights/best.pth --average_with $(RUNS)/sixth.safetensors \
+		--output $(RUNS)/seventh.safetensors
+	sed -i.bak 60,129d $(CALIBRATION)/data.csv # all clips, whose masks are exact, and 10 of the 80 recordings
+	$(CALIBRATE) --weights $(RUNS)/seventh.safetensors --save_weights $(RUNS)/calibrated.safetensors
 	$(BIN)/convlstm export --weights $(RUNS)/calibrated.safetensors --target_size 640 640 --output $(RUNS)/shipped.safetensors
 	$(BIN)/convlstm export --weights $(RUNS)/shipped.safetensors --format onnx --output $(RUNS)/shipped_onnx
 
