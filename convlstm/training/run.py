@@ -289,6 +289,8 @@ def _describe(trainer: Trainer, data: _Data) -> None:
         for name, neutral in (("positive_weight", 1), ("hard_cell_weight", 0), ("left_weight", 1)):
             if getattr(trainer.config, name) != neutral:
                 logger.warning("%s has no effect: no training sequence has masks", name)
+    if trainer.config.left_weight != 1 and not data.train.num_context:
+        logger.warning("left_weight has no effect: stem %s looks at no earlier frames", trainer.config.stem)
     num_processes = trainer.fabric.world_size
     logger.info(
         "%s: %d training and %d validation windows of %d and %d sequences%s, on %s%s in %s",

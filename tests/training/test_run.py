@@ -579,6 +579,9 @@ def test_an_option_without_effect_warns(run: Train, caplog: pytest.LogCaptureFix
     run(epochs=1, positive_weight=3.0, hard_cell_weight=0.1, left_weight=2.0)
     for name in ("positive_weight", "hard_cell_weight", "left_weight"):
         assert f"{name} has no effect: no training sequence has masks" in caplog.messages
+    assert not any("stem" in message for message in caplog.messages)
+    run(epochs=1, stem="rgb", left_weight=2.0)
+    assert "left_weight has no effect: stem rgb looks at no earlier frames" in caplog.messages
 
 
 def test_three_classes_and_videos_in_place_of_folders(
