@@ -97,11 +97,12 @@ def measure(
     severity: Annotated[float, Parameter(help="How bad the camera is, 0 to 1.")] = 0.3,
     infrared: Annotated[bool, Parameter(help="A cheap infrared camera at night.")] = True,
     seeds: Annotated[int, Parameter(help="Recordings.")] = 40,
+    first_seed: Annotated[int, Parameter(help="Seed of the first.")] = 0,
 ) -> int:
     """Measure and show."""
     predictor = Predictor(weights, stride=STRIDE)
     totals: dict[str, Counts] = {}
-    for seed in range(seeds):
+    for seed in range(first_seed, first_seed + seeds):
         frames, shares = film(seed, severity, infrared=infrared)
         found: dict[str, Windows] = {"network": windows_of_network(predictor, frames)}
         found |= {name: windows_of_baseline(name, frames, predictor.checkpoint.seq_length) for name in BASELINES}
@@ -113,7 +114,7 @@ def measure(
     for method, counts in totals.items():
         shown = ", ".join(f"{name} {part} of {whole}" for name, (part, whole) in counts.items())
         sys.stdout.write(f"{method}: {shown}\n")
-    settings = {"severity": severity, "infrared": infrared, "seeds": seeds}
+    settings = {"severity": severity, "infrared": infrared, "seeds": seeds, "first_seed": first_seed}
     sys.stdout.write(json.dumps({**settings, "counts": totals}) + "\n")
     return 0
 

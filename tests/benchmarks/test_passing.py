@@ -39,10 +39,10 @@ def test_nothing_moves_before_it_comes_and_after_it_has_gone() -> None:
 
 @pytest.mark.slow
 def test_the_network_and_classical_methods_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--seeds", "1", "--severity", "0", "--no-infrared"]) == 0
+    assert main(["--seeds", "1", "--severity", "0", "--no-infrared", "--first-seed", "7"]) == 0
     lines = capsys.readouterr().out.splitlines()
     report = json.loads(lines[-1])
-    assert (report["severity"], report["infrared"], report["seeds"]) == (0.0, False, 1)
+    assert (report["severity"], report["infrared"], report["seeds"], report["first_seed"]) == (0.0, False, 1, 7)
     assert list(report["counts"]) == ["network", *BASELINES]
     for line, (method, counts) in zip(lines, report["counts"].items(), strict=False):
         assert line.startswith(f"{method}: before {counts['before'][0]} of {counts['before'][1]}, 1-3 ")
