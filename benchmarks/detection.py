@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 from cyclopts import App, Parameter
 
+from benchmarks.entry import run
 from convlstm.benchmark.results import save_report
 from convlstm.benchmark.run import bench
 from convlstm.benchmark.tables import describe
@@ -51,8 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run with the arguments of the command line, or with these."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     logging.getLogger("convlstm").setLevel(logging.INFO)
-    code = app(arguments, result_action="return_value")
-    return code if isinstance(code, int) else 0
+    return run(app, arguments)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import numpy as np
 from cyclopts import App, Parameter
 from numpy.typing import NDArray
 
+from benchmarks.entry import run
 from convlstm.clips import window_starts
 from convlstm.config import SHIPPED, BaselineName
 from convlstm.evaluation.baselines import THRESHOLDS, start_baseline
@@ -121,8 +122,7 @@ def measure(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run with the arguments of the command line, or with these."""
-    code = app(arguments, result_action="return_value")
-    return code if isinstance(code, int) else 0
+    return run(app, arguments)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from typing import Annotated
 import numpy as np
 from cyclopts import App, Parameter
 
+from benchmarks.entry import run
 from convlstm.config import SHIPPED
 from convlstm.utils.data.synthetic.camera import Camera
 from convlstm.verify import Verifier
@@ -72,8 +73,7 @@ def measure(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run with the arguments of the command line, or with these."""
-    code = app(arguments, result_action="return_value")
-    return code if isinstance(code, int) else 0
+    return run(app, arguments)
 
 
 if __name__ == "__main__":
