@@ -31,13 +31,15 @@ def with_network_of(config: TrainConfig, found: ModelConfig, given: Collection[s
     """`config` with the network of the weights that it names, which is `found`.
 
     A setting that differs from its default, or whose name is in `given`, is the user's: other classes stay, and get a
-    new head; another stem, other lags and so on cannot be had. Raises ConfigError for those, naming both values.
+    new head; as many other lags stay, and are learnt anew; another stem and so on cannot be had. Raises ConfigError
+    for those, naming both values.
     """
     defaults, taken = TrainConfig(), dict[str, Any]()
     for name in (setting.name for setting in fields(ModelConfig)):
         wanted, value = getattr(config, name), getattr(found, name)
         is_set = name in given or wanted != getattr(defaults, name)
-        if is_set and name != "classes" and wanted != value:
+        fits = name == "classes" or (name == "lags" and len(wanted) == len(value)) or wanted == value
+        if is_set and not fits:
             raise ConfigError(
                 f"{name} is set to {_shown(wanted)}, but {config.weights} was trained with {_shown(value)}: "
                 f"leave {name} out, or take other weights"
@@ -61,6 +63,9 @@ def begin_from(model: TemporalClassifier, checkpoint: Checkpoint, name: str) -> 
         weights.update(head)
     model.load_state_dict(weights)
     config = model.config
+    if config.stem == "motion" and config.lags != checkpoint.model.lags:
+        lags = _shown(config.lags), _shown(checkpoint.model.lags)
+        logger.warning("%s was trained with lags %s: with %s it has much to learn anew", name, *reversed(lags))
     network = f"stem {config.stem}"
     if config.stem == "motion":
         network += f", lags {_shown(config.lags)}, differences {config.differences}"

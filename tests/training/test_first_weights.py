@@ -1,6 +1,7 @@
 """Which network weights bring along, and which of them a new model takes."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def test_what_is_not_set_comes_from_the_weights() -> None:
     ("name", "value", "message"),
     [
         ("stem", "rgb", "stem is set to rgb, but a.pth was trained with motion: leave stem out, or take other weights"),
-        ("lags", (1, 2), "lags is set to 1 2, but a.pth was trained with 2 5: leave lags out, or take other weights"),
+        ("lags", (4,), "lags is set to 4, but a.pth was trained with 2 5: leave lags out, or take other weights"),
         ("downsample", 2, "downsample is set to 2, but a.pth was trained with 1: leave downsample out"),
         ("differences", "local", "differences is set to local, but a.pth was trained with both: leave differences out"),
     ],
@@ -70,7 +71,7 @@ models = st.builds(
     lags=st.lists(st.integers(1, 12), min_size=1, max_size=3, unique=True).map(tuple),
     differences=st.sampled_from(["frame", "local", "both"]),
 )
-NETWORK = ("stem", "lags", "differences", "downsample", "unhalved")
+NETWORK = ("stem", "differences", "downsample", "unhalved")
 
 
 @given(wanted=models, found=models)
@@ -79,11 +80,12 @@ def test_the_network_is_that_of_the_weights_or_refused(wanted: ModelConfig, foun
     try:
         taken = with_network_of(config, found)
     except ConfigError as error:
-        names = [name for name in NETWORK if str(error).startswith(f"{name} is set to ")]
+        names = [name for name in (*NETWORK, "lags") if str(error).startswith(f"{name} is set to ")]
         assert len(names) == 1
         assert getattr(wanted, names[0]) not in (getattr(found, names[0]), getattr(TrainConfig(), names[0]))
         return
     assert all(getattr(taken, name) == getattr(found, name) for name in NETWORK)
+    assert taken.lags in (found.lags, wanted.lags) and len(taken.lags) == len(found.lags)
     assert taken.classes in (found.classes, wanted.classes)
     assert taken.classes == wanted.classes or wanted.classes == TrainConfig().classes
     assert with_network_of(taken, found) == taken
@@ -122,6 +124,16 @@ def test_other_classes_get_a_new_head(classes: tuple[str, ...], caplog: pytest.L
         else [f"mine.pth knows the classes static dynamic negative: the head for {' '.join(classes)} begins anew"]
     )
     assert caplog.messages[-1] == "first weights: mine.pth (0123456789ab), stem motion, lags 2 5, differences both"
+
+
+def test_as_many_other_lags_are_learnt_anew(caplog: pytest.LogCaptureFixture) -> None:
+    config = with_network_of(TrainConfig(weights="mine.pth", lags=(1, 4)), FOUND)
+    assert config.model_config() == replace(FOUND, lags=(1, 4))
+    checkpoint = checkpoint_of(FOUND)
+    model = TemporalClassifier(config.model_config())
+    begin_from(model, checkpoint, "mine.pth")
+    assert all(torch.equal(tensor, checkpoint.weights[name]) for name, tensor in model.state_dict().items())
+    assert caplog.messages == ["mine.pth was trained with lags 2 5: with 1 4 it has much to learn anew"]
 
 
 def test_the_log_of_an_rgb_network_names_no_lags(caplog: pytest.LogCaptureFixture) -> None:
