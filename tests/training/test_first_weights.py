@@ -133,7 +133,7 @@ def test_as_many_other_lags_are_learnt_anew(caplog: pytest.LogCaptureFixture) ->
     model = TemporalClassifier(config.model_config())
     begin_from(model, checkpoint, "mine.pth")
     assert all(torch.equal(tensor, checkpoint.weights[name]) for name, tensor in model.state_dict().items())
-    assert caplog.messages == ["mine.pth was trained with lags 2 5: with 1 4 it has much to learn anew"]
+    assert caplog.messages[0] == "mine.pth was trained with lags 2 5: with 1 4 it has much to learn anew"
 
 
 def test_the_log_of_an_rgb_network_names_no_lags(caplog: pytest.LogCaptureFixture) -> None:
