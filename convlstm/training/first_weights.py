@@ -64,8 +64,8 @@ def begin_from(model: TemporalClassifier, checkpoint: Checkpoint, name: str) -> 
     model.load_state_dict(weights)
     config = model.config
     if config.stem == "motion" and config.lags != checkpoint.model.lags:
-        lags = _shown(config.lags), _shown(checkpoint.model.lags)
-        logger.warning("%s was trained with lags %s: with %s it has much to learn anew", name, *reversed(lags))
+        learnt, wanted = _shown(checkpoint.model.lags), _shown(config.lags)
+        logger.warning("%s was trained with lags %s: with %s it has much to learn anew", name, learnt, wanted)
     network = f"stem {config.stem}"
     if config.stem == "motion":
         network += f", lags {_shown(config.lags)}, differences {config.differences}"
