@@ -22,7 +22,7 @@ class SynthesizeConfig:
     recordings: Path | None = setting(None, "Folder of videos by fixed cameras, to cut num_recordings sequences from.")
     num_recordings: int = setting(0, "Training sequences cut out of recordings, besides num_train; masks are found.")
     kinds: tuple[str, ...] = setting(
-        (), "Kinds to make, in turn, what is named twice twice as often; default: all dynamic and all static ones."
+        (), "Kinds to make, in turn, what is named twice twice as often; default: all but passing."
     )
     severity: float = setting(1.0, "How much light, noise, shake and compression spoil the frames, 0 to 1.")
     min_severity: float | None = setting(

@@ -25,9 +25,13 @@ from convlstm.utils.data.synthetic.recordings import (
 )
 from convlstm.utils.data.synthetic.scenes import Photos, Scene, still_scene
 from convlstm.utils.data.synthetic.textures import Size
+from convlstm.utils.data.synthetic.things import Passing
 
 DYNAMIC_KINDS = tuple(ACTORS)
 """Kinds in which something really happens, by what it is."""
+
+PASSING = "passing"
+"""Kind of an empty place that something crosses; made where it is named, so that the kinds above keep their turns."""
 
 STATIC_KINDS = NUISANCES
 """Kinds in which nothing happens, by what the recording suffers from most."""
@@ -92,7 +96,7 @@ def synthesize_sequence(
     check_request(kind, num_frames, size, severity)
     large = size[0] + 2 * MARGIN, size[1] + 2 * MARGIN
     scene = still_scene(rng, large, photos)
-    is_dynamic = kind in DYNAMIC_KINDS
+    is_dynamic = kind in (*DYNAMIC_KINDS, PASSING)
     for _ in range(int(rng.integers(0, 3))):
         _stand_still(rng, scene)
     if camera is None:
@@ -100,10 +104,16 @@ def synthesize_sequence(
         camera = Camera.sample(rng, nuisance, num_frames, size, severity=severity)
     if is_infrared:
         camera = camera.as_infrared(rng.spawn(1)[0])  # the rest of it stays as it is
-    times = camera.times * (1.0 if kind == "moving" else float(rng.choice([0.6, 1.0, 1.0, 1.8])))  # frame rates differ
+    times = camera.times
+    if kind not in ("moving", PASSING):
+        times = times * float(rng.choice([0.6, 1.0, 1.0, 1.8]))  # frame rates differ
     moments = times[np.linspace(0, num_frames - 1, 4).astype(int)].tolist()
-    actors = [_cast(rng, kind, scene, moments)] if is_dynamic else []
-    if is_dynamic and rng.random() < 0.2:
+    actors: list[Actor] = []
+    if kind == PASSING:
+        actors.append(Passing.sample(rng, scene, num_frames))
+    elif is_dynamic:
+        actors.append(_cast(rng, kind, scene, moments))
+    if is_dynamic and kind != PASSING and rng.random() < 0.2:
         actors.append(_cast(rng, str(rng.choice(DYNAMIC_KINDS)), scene, moments))
     moments_shown, shown = np.unique(times, return_inverse=True)  # lost frames show the one before
     performance = [_perform(scene, actors, float(time)) for time in moments_shown]
@@ -179,7 +189,7 @@ def _labels_in_view(camera: Camera, labels: UInt8Array) -> UInt8Array:
 
 def check_request(kind: str, num_frames: int, size: tuple[int, int], severity: float) -> None:
     """Raise ConfigError for what `synthesize_sequence` cannot make."""
-    known = DYNAMIC_KINDS + STATIC_KINDS
+    known = (*DYNAMIC_KINDS, PASSING, *STATIC_KINDS)
     if kind not in known:
         raise ConfigError(f'unknown kind of sequence "{kind}": known are {", ".join(known)}')
     if num_frames < 2:

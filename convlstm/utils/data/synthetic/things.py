@@ -11,6 +11,12 @@ from convlstm.utils.data.synthetic.textures import Size
 SMALLEST_LENGTH = 7
 """Pixels: shorter things are hardly told from noise."""
 
+PASSING_LENGTHS = 0.12, 0.5
+"""Of the frame's shorter side: a person or a car that passes."""
+
+PASSING_TIMES = 0.4, 3.0
+"""Frames that it takes from side to side, of those of the sequence."""
+
 
 class Thing:
     """A cutout on a curved path through the frame, round and round, some turning, growing or deforming.
@@ -117,3 +123,46 @@ class Things:
         for thing in self.things:
             mask |= thing.draw(canvas, time)
         return mask
+
+
+class Passing:
+    """A thing that crosses the frame once: `comes_at` is when, `num_frames` how long it takes from side to side.
+
+    Nothing is there before it comes, nor after it has left.
+    """
+
+    def __init__(self, thing: Thing, comes_at: float, num_frames: float) -> None:
+        self.thing = thing
+        self.comes_at = comes_at
+        self.num_frames = num_frames
+        thing.start, thing.speed = 0.0, float(thing.travelled[-1]) / num_frames
+
+    @classmethod
+    def sample(cls, rng: np.random.Generator, scene: Scene, num_frames: int) -> "Passing":
+        """One that comes, or leaves, at some moment of a sequence of `num_frames` frames."""
+        shortest, longest = np.log(PASSING_TIMES)
+        duration = num_frames * float(np.exp(rng.uniform(shortest, longest)))
+        moment = num_frames * float(rng.uniform(0.1, 0.9))
+        return cls(large_thing(rng, scene, candidates=2), moment - duration * int(rng.integers(2)), duration)
+
+    def draw(self, canvas: Float32Array, time: float) -> BoolArray:
+        """See Actor.draw."""
+        since = time - self.comes_at
+        if 0 <= since < self.num_frames:
+            return self.thing.draw(canvas, since)
+        return np.zeros(canvas.shape[:2], dtype=np.bool_)
+
+
+def large_thing(rng: np.random.Generator, scene: Scene, candidates: int) -> Thing:
+    """As large as a person or a car, and of so many the one that is told best from what is behind it."""
+    things: list[Thing] = []
+    while len(things) < candidates:
+        thing = Thing(rng, scene)
+        if PASSING_LENGTHS[0] < max(thing.rgba.shape[:2]) / min(scene.size) < PASSING_LENGTHS[1]:
+            things.append(thing)
+    return max(things, key=lambda thing: _contrast(thing, scene))
+
+
+def _contrast(thing: Thing, scene: Scene) -> float:
+    colour = thing.rgba[..., :3].sum(axis=(0, 1)) / thing.rgba[..., 3].sum()
+    return float(np.abs(colour - scene.background.mean(axis=(0, 1))).mean())

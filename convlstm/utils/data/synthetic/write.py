@@ -159,7 +159,8 @@ def _check_footage(backgrounds: Path | None, recordings: Path | None) -> None:
 
 def _in_turn(kinds: Sequence[str], count: int) -> list[str]:
     """Kinds of `count` sequences: dynamic and static in turn, and of each the kinds in turn."""
-    turns = [[kind for kind in kinds if kind in known] or known for known in (DYNAMIC_KINDS, STATIC_KINDS)]
+    dynamic = [kind for kind in kinds if kind not in STATIC_KINDS] or DYNAMIC_KINDS
+    turns = dynamic, [kind for kind in kinds if kind in STATIC_KINDS] or STATIC_KINDS
     return [turns[index % 2][index // 2 % len(turns[index % 2])] for index in range(count)]
 
 

@@ -30,7 +30,7 @@ from convlstm.utils.data.synthetic import write as write_module
 from convlstm.utils.data.synthetic.camera import MARGIN, Camera
 from convlstm.utils.data.synthetic.recordings import UNKNOWN, find_recordings, training_mask
 from convlstm.utils.data.synthetic.scenes import still_scene
-from convlstm.utils.data.synthetic.sequences import RECORDING, film_recording
+from convlstm.utils.data.synthetic.sequences import PASSING, RECORDING, film_recording
 
 Make = Callable[..., SyntheticSequence]
 Pixels = NDArray[np.uint8]
@@ -328,6 +328,7 @@ def test_data_set_on_disk(tmp_path: Path) -> None:
     [
         (("clouds", "smoke", "smoke", "water"), ["smoke", "clouds", "smoke", "clouds", "water", "clouds"]),
         (("screen",), ["screen", STATIC_KINDS[0], "screen", STATIC_KINDS[1], "screen", STATIC_KINDS[2]]),
+        ((PASSING, "still"), [PASSING, "still", PASSING, "still", PASSING, "still"]),
         (("noise",), [DYNAMIC_KINDS[0], "noise", DYNAMIC_KINDS[1], "noise", DYNAMIC_KINDS[2], "noise"]),
     ],
 )
@@ -335,6 +336,17 @@ def test_kinds_that_are_named_take_turns(tmp_path: Path, kinds: tuple[str, ...],
     rows = rows_of(write(tmp_path / "data", num_train=6, num_test=0, num_frames=2, kinds=kinds))
     assert [row["kind"] for row in rows if row["split"] == "train"] == train
     assert [row["kind"] for row in rows if row["split"] == "val"] == train[:2]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_place_is_empty_before_something_comes_or_after_it_has_left(seed: int) -> None:
+    camera = Camera.perfect(24, (96, 96))
+    rng = np.random.default_rng(seed)
+    sequence = synthesize_sequence(PASSING, num_frames=24, size=(96, 96), rng=rng, camera=camera)
+    moves = (sequence.masks > 0).any(axis=(1, 2))
+    assert sequence.kind == PASSING and sequence.is_dynamic and moves.any() and not moves[[0, -1]].all()
+    empty = sequence.frames[~moves]
+    assert (empty == empty[0]).all()
 
 
 def test_files_hold_the_sequence_pixel_by_pixel(tmp_path: Path) -> None:

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
 from convlstm.types import Float32Array
 from convlstm.utils.data.synthetic.scenes import BoolArray, Scene
-from convlstm.utils.data.synthetic.things import SMALLEST_LENGTH, Thing, Things
+from convlstm.utils.data.synthetic.things import PASSING_LENGTHS, SMALLEST_LENGTH, Passing, Thing, Things, large_thing
 
 Perform = Callable[..., tuple[list[Float32Array], list[BoolArray]]]
 
@@ -121,3 +122,48 @@ def test_casts_of_one_to_three(flat_scene: Callable[..., Scene]) -> None:
     assert {len(cast.things) for cast in casts} == {1, 2, 3}
     rows = [cast for cast in casts if len(cast.things) > 1 and cast.things[0].path is cast.things[1].path]
     assert rows and len(rows) < len(casts) / 2
+
+
+def test_what_passes_is_there_between_two_moments_and_no_other(
+    flat_scene: Callable[..., Scene], perform: Perform
+) -> None:
+    scene = flat_scene(size=(160, 160))
+    passing = Passing(large_thing(np.random.default_rng(1), scene, 1), comes_at=10, num_frames=20)
+    pictures, masks = perform(passing, scene, range(40))
+    seen = [index for index, mask in enumerate(masks) if mask.any()]
+    assert seen and seen[0] >= 10 and seen[-1] < 30 and seen == list(range(seen[0], seen[-1] + 1))
+    assert len(seen) >= 15  # it begins and ends just outside
+    for index in set(range(40)) - set(seen):
+        np.testing.assert_array_equal(pictures[index], scene.background)
+    way = np.linalg.norm(centre(masks[seen[-3]]) - centre(masks[seen[2]]))
+    assert way > 80  # from one side to the other
+
+
+@pytest.mark.parametrize("num_frames", [20, 90])
+def test_something_comes_or_leaves_within_the_sequence(
+    num_frames: int, flat_scene: Callable[..., Scene], perform: Perform
+) -> None:
+    scene = flat_scene(size=(128, 128))
+    comes, leaves = 0, 0
+    for seed in range(20):
+        passing = Passing.sample(np.random.default_rng(seed), scene, num_frames)
+        end = passing.comes_at + passing.num_frames
+        assert 0.4 * num_frames <= passing.num_frames <= 3 * num_frames
+        comes += 0.1 * num_frames <= passing.comes_at <= 0.9 * num_frames
+        leaves += 0.1 * num_frames <= end <= 0.9 * num_frames
+        assert 0 < passing.comes_at < num_frames or 0 < end < num_frames
+        assert any(mask.any() for mask in perform(passing, scene, range(num_frames))[1])
+    assert comes >= 5 and leaves >= 5
+
+
+def test_of_more_candidates_the_one_told_best_passes(flat_scene: Callable[..., Scene]) -> None:
+    scene = flat_scene(size=(200, 200))
+
+    def contrast(candidates: int, seed: int) -> float:
+        rgba = large_thing(np.random.default_rng(seed), scene, candidates).rgba
+        assert PASSING_LENGTHS[0] * 200 < max(rgba.shape[:2]) < PASSING_LENGTHS[1] * 200
+        colour = rgba[..., :3].sum(axis=(0, 1)) / rgba[..., 3].sum()
+        return float(np.abs(colour - scene.background.mean(axis=(0, 1))).mean())
+
+    one, six = ([contrast(count, seed) for seed in range(12)] for count in (1, 6))
+    assert all(more >= less for less, more in zip(one, six, strict=True)) and sum(six) > 1.3 * sum(one)
