@@ -343,7 +343,7 @@ def test_a_place_is_empty_before_something_comes_or_after_it_has_left(seed: int)
     camera = Camera.perfect(24, (96, 96))
     rng = np.random.default_rng(seed)
     sequence = synthesize_sequence(PASSING, num_frames=24, size=(96, 96), rng=rng, camera=camera)
-    moves = (sequence.masks > 0).any(axis=(1, 2))
+    moves = np.asarray((sequence.masks > 0).any(axis=(1, 2)))
     assert sequence.kind == PASSING and sequence.is_dynamic and moves.any() and not moves[[0, -1]].all()
     empty = sequence.frames[~moves]
     assert (empty == empty[0]).all()
