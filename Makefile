@@ -39,7 +39,7 @@ RUNS := runs/shipped
 CALIBRATION := data/shipped_calibration
 NEWEST := data/shipped_newest
 FOOTAGE ?=
-SYNTHESIZE = $(BIN)/convlstm data synthesize $(if $(FOOTAGE),--backgrounds $(FOOTAGE) --recordings $(FOOTAGE) --num_recordings $(1))
+SYNTHESIZE = $(BIN)/convlstm data synthesize $(if $(FOOTAGE),--backgrounds $(FOOTAGE) $(if $(1),--recordings $(FOOTAGE) --num_recordings $(1)))
 TRAIN := $(BIN)/convlstm train --config configs/shipped.yaml
 ROWS_OF = tail -n +2 $(NEWEST)/$(1)/data.csv | awk -F, -v OFS=, '{ $$1 = "$(1)/" $$1; $$3 = "$(1)/" $$3 } 1'
 CALIBRATE := $(BIN)/convlstm eval --data_root $(CALIBRATION) --split val --stride 6 --baselines none --calibrate \
@@ -56,9 +56,8 @@ weights: .venv/.run
 	$(call SYNTHESIZE,200) --config configs/shipped_data.yaml --output $(NEWEST)/infrared --num_train 800 --num_val 0 --num_test 0 \
 		--kinds moving moving smoke flicker still still noise noise compression --infrared 0.7 \
 		--min_severity 0 --severity 0.6 --seed 151
-	$(BIN)/convlstm data synthesize $(if $(FOOTAGE),--backgrounds $(FOOTAGE)) --config configs/shipped_data.yaml \
-		--output $(NEWEST)/passing --num_train 2400 --num_val 80 --num_test 0 --kinds passing still noise compression \
-		--infrared 0.6 --min_severity 0 --severity 0.6 --seed 171
+	$(call SYNTHESIZE,) --config configs/shipped_data.yaml --output $(NEWEST)/passing --num_train 2400 --num_val 80 --num_test 0 \
+		--kinds passing still noise compression --infrared 0.6 --min_severity 0 --severity 0.6 --seed 171
 	{ head -n 1 $(NEWEST)/third/data.csv; $(foreach part,third mild more,$(call ROWS_OF,$(part));) } > $(NEWEST)/data.csv
 	{ cat $(NEWEST)/data.csv; $(call ROWS_OF,infrared); } > $(NEWEST)/all.csv
 	{ head -n 1 $(NEWEST)/data.csv; $(foreach part,more infrared passing,$(call ROWS_OF,$(part));) } > $(NEWEST)/eighth.csv
