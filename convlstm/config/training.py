@@ -131,8 +131,11 @@ class TrainConfig(AugmentConfig, ModelConfig):
     batch_size: int = setting(16, "Windows per step, over all processes together.")
     accumulate: int = setting(1, "Parts in which a step is computed, one after another, to save memory.")
     windows_per_sample: int = setting(1, "Neighbouring windows drawn together, whose shared frames are encoded once.")
-    lr: float = setting(1e-4, "Learning rate of Adam.")
-    weight_decay: float = setting(0.0, "Weight decay of Adam.")
+    optimizer: Literal["adam", "muon"] = setting(
+        "adam", "adam, or muon: convolutions learn in orthogonal steps, often in fewer of them."
+    )
+    lr: float = setting(1e-4, "Learning rate.")
+    weight_decay: float = setting(0.0, "Weight decay: added to the gradient by adam, beside the step by muon.")
     scheduler: Literal["plateau", "cosine", "none"] = setting("plateau", "Learning rate after the warm-up.")
     warmup_epochs: float = setting(0.5, "Epochs over which the learning rate rises from 0.")
     grad_clip: float = setting(1.0, "Largest norm of the gradient; 0 switches clipping off.")

@@ -21,6 +21,7 @@ from convlstm.models.checkpoint import Checkpoint
 from convlstm.models.temporal_classifier import TemporalClassifier
 from convlstm.training.first_weights import begin_from, first_weights, with_network_of
 from convlstm.training.losses import balanced_class_weights
+from convlstm.training.optimizers import make_optimizer
 from convlstm.training.processes import leave_group_at_exit, start_fabric
 from convlstm.training.random_state import seed_everything
 from convlstm.training.run_folder import (
@@ -128,10 +129,14 @@ def train_or_resume(config: TrainConfig, given: Collection[str] = ()) -> TrainRe
 
 
 def _check_same_start(folder: Path, recorded: TrainConfig, config: TrainConfig) -> None:
-    """A resumed run never reads the weights that it began from; others would silently do nothing."""
+    """A resumed run never reads the weights that it began from, and goes on with the state of its optimizer."""
     if config.weights != recorded.weights:
         began, asked = (weights or "random weights" for weights in (recorded.weights, config.weights))
         raise TrainingError(f"{folder}: has begun from {began}, asked for {asked}; start a new run")
+    if config.optimizer != recorded.optimizer:
+        raise TrainingError(
+            f"{folder}: has trained with {recorded.optimizer}, asked for {config.optimizer}; start a new run"
+        )
 
 
 class NothingLeftError(TrainingError):
@@ -201,7 +206,7 @@ def _fit(
     model.to(fabric.device)
     if config.compile:
         model.encoder.compile()
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    optimizer = make_optimizer(model, config)
     report = ReportWriter(folder / "reports", config.report_interval)
     callbacks = _make_callbacks(config, folder, model, optimizer, report, _usual_fps(data.train.sequences))
     trainer = Trainer(

@@ -213,7 +213,9 @@ def test_best_holds_the_average_or_the_raw_weights(run: Train, ema: bool) -> Non
 
 # 8 training windows in batches of 3 are 3 steps an epoch: stopped at the start, the end, and within an epoch.
 @pytest.mark.parametrize("step", [3, 5, 7])
-@pytest.mark.parametrize("settings", [{}, {"scheduler": "cosine", "ema": False, "warmup_epochs": 1.5}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"optimizer": "muon"}, {"scheduler": "cosine", "ema": False, "warmup_epochs": 1.5}]
+)
 def test_stopped_and_resumed_equals_never_stopped(
     run: Train, never_stopped: Train, monkeypatch: pytest.MonkeyPatch, step: int, settings: dict[str, Any]
 ) -> None:
@@ -683,6 +685,14 @@ def test_a_run_cannot_be_given_another_start(run: Train, learnt: Path, shared_ro
             train_or_resume(settings_of(shared_root, tmp_path / "runs", **settings))
         assert str(caught.value) == message
     assert resume(tuned.run_folder, {"epochs": 2, "weights": str(learnt)}).metrics["epoch"] == 2
+
+
+def test_a_run_cannot_be_given_another_optimizer(run: Train) -> None:
+    plain = run(epochs=1)
+    message = f"{plain.run_folder}: has trained with adam, asked for muon; start a new run"
+    with pytest.raises(TrainingError) as caught:
+        resume(plain.run_folder, {"epochs": 2, "optimizer": "muon"})
+    assert str(caught.value) == message
 
 
 def test_what_cannot_be_fine_tuned_leaves_no_run(run: Train, learnt: Path, tmp_path: Path) -> None:
