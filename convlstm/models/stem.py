@@ -60,7 +60,7 @@ def take_out_exposure(frames: Tensor) -> tuple[Tensor, Tensor]:
         planes = torch.empty(frames.shape, device=frames.device).copy_(frames)
         planes -= planes.mean(dim=(2, 3), keepdim=True)
         deviation = planes.square().mean(dim=(2, 3), keepdim=True).sqrt()
-        normalised = planes / (deviation + CONTRAST_FLOOR * full_scale)
+        normalised = planes.div_(deviation + CONTRAST_FLOOR * full_scale)
         red, green, blue = normalised.unbind(1)
         return normalised, (red + green + blue) / 3
 
@@ -123,10 +123,8 @@ def motion_features(
             features[_slice_of(rows), :3] = taken.to(features.dtype)  # first the type, then the layout: twice as fast
     for begin in range(0, len(encode), FRAMES_AT_ONCE):
         chunk = slice(begin, begin + FRAMES_AT_ONCE)
-        now = greys[encode[chunk]]
-        for lag in range(num_lags):
-            difference = (now - greys[lagged[chunk, lag]]).to(features.dtype)
-            features[chunk, 3 + lag :: num_lags] = difference
+        apart = greys[encode[chunk]].unsqueeze(2) - greys[lagged[chunk]].transpose(1, 2)  # (n, D, L, H, W)
+        features[chunk, 3:] = apart.flatten(1, 2).to(features.dtype)
     return features, greys
 
 
